@@ -1,0 +1,119 @@
+//! Finds or installs what a purpose needs. Safe to repeat: with everything there it only looks.
+
+mod apt;
+mod linker;
+mod llvm;
+mod rust_src;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+pub(crate) use self::rust_src::{RustSrc, Toolchain};
+use crate::report;
+use crate::workspace::Workspace;
+
+/// What a machine is prepared for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// Building the binary.
+    Build,
+    /// Building and running it.
+    Run,
+    /// The whole test run, with virtual machines and licence checks.
+    Test,
+    /// Measuring, side by side with other tools.
+    Bench,
+}
+
+impl Purpose {
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Build | Self::Run => &[],
+            Self::Test => &[
+                "busybox-static",
+                "kmod",
+                "qemu-system-x86",
+                "stress-ng",
+                "xz-utils",
+                "zstd",
+            ],
+            Self::Bench => &["bpftool", "fio", "libbpf-tools", "linux-perf", "stress-ng"],
+        }
+    }
+}
+
+/// What the machine offers after a set-up; every build starts from it.
+pub(crate) struct Kit {
+    /// Which toolchain compiles the kernel object.
+    pub(crate) toolchain: Toolchain,
+    path: OsString,
+}
+
+impl Kit {
+    /// Cargo at the top of the tree, able to find the linker and the kernel object's toolchain.
+    pub(crate) fn cargo(&self, workspace: &Workspace) -> Command {
+        let mut command = self.cargo_anywhere();
+        command.current_dir(&workspace.root);
+        if let Some(name) = self.toolchain.name() {
+            command.env("CROSSTALK_KERNEL_TOOLCHAIN", name);
+        }
+        command
+    }
+
+    fn cargo_anywhere(&self) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.env("PATH", &self.path);
+        command
+    }
+
+    /// The search path with cargo's and the workspace's own tools.
+    pub(crate) fn path(&self) -> &OsString {
+        &self.path
+    }
+}
+
+/// Prepares the machine; each step prints one line.
+pub(crate) fn prepare(
+    workspace: &Workspace,
+    purpose: Purpose,
+    rust_src: Option<RustSrc>,
+) -> Result<Kit> {
+    let path = search_path(workspace)?;
+    let toolchain = timed("rust-src", || rust_src::ensure(rust_src))?;
+    let kit = Kit { toolchain, path };
+    timed("bpf-linker", || linker::ensure(workspace, &kit))?;
+    if !purpose.packages().is_empty() {
+        timed("packages", || apt::ensure(purpose.packages(), "the tests"))?;
+    }
+    Ok(kit)
+}
+
+/// Outcome of one step, as it is told to the user, with what later steps need of it.
+struct Done<T> {
+    value: T,
+    outcome: String,
+}
+
+fn timed<T>(what: &str, step: impl FnOnce() -> Result<Done<T>>) -> Result<T> {
+    let start = Instant::now();
+    let done = step().with_context(|| format!("set-up of {what}"))?;
+    report::step(what, &done.outcome, start.elapsed());
+    Ok(done.value)
+}
+
+/// Our own tools come first: they are there only when the machine's are unsuitable.
+fn search_path(workspace: &Workspace) -> Result<OsString> {
+    let machine = env::var_os("PATH").unwrap_or_default();
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(Into::into)
+        .or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let folders = std::iter::once(workspace.tools().join("bin"))
+        .chain(env::split_paths(&machine))
+        .chain(cargo_home.map(|home| home.join("bin")));
+    env::join_paths(folders).context("a folder of PATH cannot be part of a search path")
+}
