@@ -1,0 +1,473 @@
+//! What ran on one CPU: slices, and summaries of 4, 16, 64 … slices for the way back in time.
+//!
+//! Level 0 holds slices, the newest still growing while its owner stays. Four closed blocks of a
+//! level make one block of the next. Each event closes at most one slice and folds at most one
+//! summary, so that the work is bounded; [`RETAIN`] blocks of each level reach back 500,000
+//! slices, exact within the last 31.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{opaque, owner::Owner};
+
+/// Levels: slices and seven kinds of summaries.
+pub const LEVELS: u64 = 8;
+/// Blocks kept of each level.
+pub const RETAIN: u64 = 32;
+/// Owners that a summary can tell apart.
+pub const SHARES: usize = 13;
+/// A block of the next level is 2^2 blocks of this one.
+pub const FAN_SHIFT: u64 = 2;
+const FAN_MASK: u64 = (1 << FAN_SHIFT) - 1;
+const BLOCKS: usize = (LEVELS * RETAIN) as usize;
+
+/// What one owner ran in a block.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Share {
+    /// Nanoseconds without steal and interrupts.
+    pub ns: u64,
+    /// The owner; the idle task marks the end of the list.
+    pub owner: u32,
+    /// Reserved.
+    pub _pad: u32,
+}
+
+/// `start..end` in the run queue's clock, and what of it nobody's share holds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Head {
+    /// Start.
+    pub start: u64,
+    /// End.
+    pub end: u64,
+    /// Idle, nanoseconds.
+    pub idle: u64,
+    /// Stolen, nanoseconds.
+    pub steal: u64,
+    /// Interrupts, nanoseconds.
+    pub irq: u64,
+    /// Owners that found no share, nanoseconds.
+    pub other: u64,
+}
+
+/// A slice, or a summary of several.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Block {
+    /// Together with the first share one cache line, and all that a slice needs.
+    pub head: Head,
+    /// Who ran.
+    pub shares: [Share; SHARES],
+}
+
+/// A stay of one owner on the CPU, or a part of it, up to `end`.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// Who ran.
+    pub owner: Owner,
+    /// End, in the run queue's clock.
+    pub end: u64,
+    /// Stolen within, nanoseconds.
+    pub steal: u64,
+    /// Interrupts within, nanoseconds.
+    pub irq: u64,
+}
+
+/// The history of a CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct History {
+    /// End of what was recorded; 0 before the first slice.
+    pub end: u64,
+    /// Start of the first slice.
+    pub started: u64,
+    /// Steal clock at `end`.
+    pub steal_clock: u64,
+    /// Interrupt clock at `end`.
+    pub irq_clock: u64,
+    /// Steal that did not fit into the slices so far.
+    pub steal_carry: u64,
+    /// Interrupts, likewise.
+    pub irq_carry: u64,
+    /// Bit `level`: its newest closed block is not yet folded into the next level.
+    unfolded: u64,
+    /// Closed blocks of each level so far; the next one is open.
+    closed: [u64; LEVELS as usize],
+    _pad: u64,
+    blocks: [Block; BLOCKS],
+}
+
+impl Block {
+    #[inline(always)]
+    fn reset(&mut self, start: u64) {
+        self.head = Head { start, end: start, ..Head::default() };
+        self.shares[0].owner = Owner::IDLE.0;
+    }
+
+    #[inline(always)]
+    fn add_head(&mut self, child: &Head) {
+        self.head.end = child.end;
+        self.head.idle += child.idle;
+        self.head.steal += child.steal;
+        self.head.irq += child.irq;
+        self.head.other += child.other;
+    }
+
+    #[inline(always)]
+    fn add_share(&mut self, owner: u32, ns: u64) {
+        for i in 0..SHARES {
+            let share = &mut self.shares[i];
+            if share.owner == owner {
+                share.ns += ns;
+                return;
+            }
+            if share.owner == Owner::IDLE.0 {
+                share.ns = ns;
+                share.owner = owner;
+                if i + 1 < SHARES {
+                    self.shares[i + 1].owner = Owner::IDLE.0;
+                }
+                return;
+            }
+        }
+        self.head.other += ns;
+    }
+
+    /// Adds a stay of the slice's one owner.
+    #[inline(always)]
+    fn extend(&mut self, slice: Slice, ran: u64) {
+        self.head.end = slice.end;
+        self.head.steal += slice.steal;
+        self.head.irq += slice.irq;
+        if slice.owner.is_idle() {
+            self.head.idle += ran;
+        } else {
+            self.shares[0].ns += ran;
+        }
+    }
+}
+
+#[inline(always)]
+fn position(level: u64, index: u64) -> usize {
+    opaque(((level * RETAIN) | (index & (RETAIN - 1))) as usize) & (BLOCKS - 1)
+}
+
+impl History {
+    /// Block `index` of a level, as far as it is retained.
+    #[inline(always)]
+    pub fn block(&self, level: u64, index: u64) -> &Block {
+        &self.blocks[position(level, index)]
+    }
+
+    #[inline(always)]
+    fn block_mut(&mut self, level: u64, index: u64) -> &mut Block {
+        &mut self.blocks[position(level, index)]
+    }
+
+    /// Closed blocks of a level.
+    #[inline(always)]
+    pub fn closed(&self, level: u64) -> u64 {
+        self.closed[opaque(level as usize) & (LEVELS as usize - 1)]
+    }
+
+    /// Whether block `index` of a summary level is closed and not overwritten.
+    #[inline(always)]
+    pub fn has_summary(&self, level: u64, index: u64) -> bool {
+        // The open block takes one place of the ring.
+        self.closed(level).wrapping_sub(index).wrapping_sub(1) < RETAIN - 1
+    }
+
+    /// Whether block `index` of any level is there; the newest slice is the open one.
+    #[inline(always)]
+    pub fn has(&self, level: u64, index: u64) -> bool {
+        if level == 0 {
+            return self.closed[0].wrapping_sub(index) < RETAIN;
+        }
+        self.has_summary(level, index)
+    }
+
+    /// Records what ran from the last end to `slice.end`, whoever ran before.
+    #[inline(always)]
+    pub fn record(&mut self, slice: Slice) {
+        let start = self.end;
+        self.end = slice.end;
+        let ran = slice.end.wrapping_sub(start).wrapping_sub(slice.steal + slice.irq);
+        let index = self.closed[0];
+        let open = self.block_mut(0, index);
+        if open.head.end == start && open.shares[0].owner == slice.owner.0 {
+            open.extend(slice, ran);
+            return;
+        }
+        let mut next = index;
+        if open.head.end != 0 {
+            self.close_slice(index);
+            next += 1;
+        }
+        let open = self.block_mut(0, next);
+        open.reset(start);
+        open.shares[0] = Share { owner: slice.owner.0, ..Share::default() };
+        open.extend(slice, ran);
+    }
+
+    /// Starts at `now`: what ran before is not known.
+    #[inline(always)]
+    pub fn start(&mut self, now: u64) {
+        self.started = now;
+        self.end = now;
+    }
+
+    #[inline(always)]
+    fn close_slice(&mut self, index: u64) {
+        if self.unfolded != 0 {
+            self.fold_summary();
+        }
+        self.closed[0] = index + 1;
+        self.fold::<1>(0, index);
+    }
+
+    /// Lowest level first: it is the one that is soonest overwritten.
+    #[inline(always)]
+    fn fold_summary(&mut self) {
+        let mut level = 1;
+        while level < LEVELS - 2 {
+            if self.unfolded & (1 << level) != 0 {
+                break;
+            }
+            level += 1;
+        }
+        let level = opaque(level);
+        self.unfolded &= !(1 << (level & 63));
+        self.fold::<SHARES>(level, self.closed(level) - 1);
+    }
+
+    /// Folds a closed block into its summary, which closes with the last of its blocks.
+    #[inline(always)]
+    fn fold<const MOST: usize>(&mut self, level: u64, index: u64) {
+        let parent = index >> FAN_SHIFT;
+        let (from, to) = (position(level, index), position(level + 1, parent));
+        let head = self.blocks[from].head;
+        if index & FAN_MASK == 0 {
+            self.blocks[to].reset(head.start);
+        }
+        self.blocks[to].add_head(&head);
+        for i in 0..MOST {
+            let share = self.blocks[from].shares[i];
+            if share.owner == Owner::IDLE.0 {
+                break;
+            }
+            self.blocks[to].add_share(share.owner, share.ns);
+        }
+        if index & FAN_MASK == FAN_MASK {
+            let above = opaque(level as usize + 1) & (LEVELS as usize - 1);
+            self.closed[above] = parent + 1;
+            if above < LEVELS as usize - 1 {
+                self.unfolded |= 1 << above;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        owner::KernelFamily,
+        throttle::{Interval, Windows},
+        walk::{Tally, walk},
+    };
+    use proptest::prelude::*;
+
+    /// A slice as the naive list keeps it.
+    #[derive(Clone, Copy, Debug)]
+    struct Ran {
+        owner: Owner,
+        length: u64,
+        steal: u64,
+    }
+
+    fn history_of(slices: &[Ran]) -> Box<History> {
+        let mut history: Box<History> = bytemuck::allocation::zeroed_box();
+        let mut now = 1_000;
+        history.start(now);
+        for slice in slices {
+            now += slice.length;
+            history.record(Slice { owner: slice.owner, end: now, steal: slice.steal, irq: 0 });
+        }
+        history
+    }
+
+    fn owner(number: u32) -> Owner {
+        match number {
+            0 => Owner::IDLE,
+            1 => Owner::kernel(KernelFamily::Kworker),
+            n => Owner::new(40 + n, 1),
+        }
+    }
+
+    /// Slices of one owner in a row are one slice: that is how the history keeps them.
+    fn slices(owners: u32, count: core::ops::Range<usize>) -> impl Strategy<Value = Vec<Ran>> {
+        prop::collection::vec(slice(owners), count).prop_map(|all| {
+            let mut merged: Vec<Ran> = Vec::new();
+            for next in all {
+                match merged.last_mut() {
+                    Some(last) if last.owner == next.owner => {
+                        last.length += next.length;
+                        last.steal += next.steal;
+                    }
+                    _ => merged.push(next),
+                }
+            }
+            merged
+        })
+    }
+
+    fn slice(owners: u32) -> impl Strategy<Value = Ran> {
+        (0..owners, 1u64..5_000, 0u64..100).prop_map(|(number, length, steal)| Ran {
+            owner: owner(number),
+            length,
+            steal: steal.min(length) / 2,
+        })
+    }
+
+    /// Exact amounts by owner over a window, with steal apart.
+    fn naive(slices: &[Ran], window: Interval) -> (BTreeMap<u32, f64>, f64) {
+        let (mut by_owner, mut steal, mut start) = (BTreeMap::new(), 0.0, 1_000);
+        for slice in slices {
+            let end = start + slice.length;
+            let overlap = end.min(window.end).saturating_sub(start.max(window.start)) as f64;
+            let share = overlap / slice.length as f64;
+            steal += slice.steal as f64 * share;
+            *by_owner.entry(slice.owner.0).or_default() += overlap - slice.steal as f64 * share;
+            start = end;
+        }
+        (by_owner, steal)
+    }
+
+    fn walked(history: &History, parts: &[Interval], victim: Owner) -> (Tally, BTreeMap<u32, u64>) {
+        let mut windows: Windows = Zeroable::zeroed();
+        windows.count = parts.len() as u64;
+        windows.parts[..parts.len()].copy_from_slice(parts);
+        let mut blame = BTreeMap::new();
+        let tally = walk::<4096>(history, &windows, victim, 4096, |owner, ns| {
+            *blame.entry(owner).or_default() += ns;
+        });
+        (tally, blame)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn recent_waits_are_exact(
+            slices in slices(8, 80..600),
+            back in 1usize..30,
+            cut in 0u64..5_000,
+        ) {
+            let history = history_of(&slices);
+            let now = history.end;
+            let reach: u64 = slices[slices.len() - back..].iter().map(|s| s.length).sum();
+            let window = Interval { start: now - reach + cut.min(reach - 1), end: now };
+            let (tally, blame) = walked(&history, &[window], owner(2));
+            let (by_owner, steal) = naive(&slices, window);
+            prop_assert_eq!(tally.total(), window.end - window.start);
+            prop_assert_eq!(tally.estimated, 0);
+            prop_assert!((tally.steal as f64 - steal).abs() <= 2.0);
+            for (owner, ns) in by_owner {
+                let ours = match owner {
+                    o if o == Owner::IDLE.0 => tally.idle,
+                    o if o == tests::owner(2).0 => tally.own,
+                    o => blame.get(&o).copied().unwrap_or(0),
+                };
+                prop_assert!((ours as f64 - ns).abs() <= 3.0, "owner {owner}: {ours}, exact {ns}");
+            }
+        }
+
+        #[test]
+        fn long_waits_add_up_and_stay_near(
+            slices in slices(10, 100..4_000),
+            part in 0.05f64..1.0,
+        ) {
+            let history = history_of(&slices);
+            let length = ((history.end - 1_000) as f64 * part) as u64;
+            let window = Interval { start: history.end - length, end: history.end };
+            let (tally, blame) = walked(&history, &[window], owner(3));
+            let (by_owner, _) = naive(&slices, window);
+            prop_assert!(!tally.cut_short);
+            let missing = length - tally.total();
+            prop_assert!(missing as f64 <= 1e-4 * length as f64 + 20.0, "missing {missing} of {length}");
+            // What is estimated is at most one summary at the far end.
+            prop_assert!(tally.estimated as f64 <= 0.5 * length as f64);
+            let kernel = by_owner.get(&owner(1).0).copied().unwrap_or(0.0);
+            let slack = tally.estimated as f64 + 50.0;
+            prop_assert!((tally.kernel as f64 - kernel).abs() <= slack);
+            let neighbors: u64 = blame.values().sum();
+            prop_assert_eq!(neighbors, tally.neighbor + tally.kernel);
+        }
+
+        #[test]
+        fn windows_leave_out_what_is_between(
+            slices in slices(6, 60..400),
+            cuts in prop::collection::btree_set(1u64..40_000, 2..12),
+        ) {
+            let history = history_of(&slices);
+            let now = history.end;
+            let cuts: Vec<u64> = cuts.into_iter().filter(|cut| now - cut > 1_000).collect();
+            let parts: Vec<Interval> = cuts
+                .chunks_exact(2)
+                .map(|pair| Interval { start: now - pair[1], end: now - pair[0] })
+                .collect();
+            prop_assume!(!parts.is_empty());
+            let (tally, _) = walked(&history, &parts, owner(2));
+            let wanted: u64 = parts.iter().map(|part| part.end - part.start).sum();
+            let missing = wanted.abs_diff(tally.total());
+            prop_assert!(missing as f64 <= 1e-4 * wanted as f64 + 40.0, "missing {missing} of {wanted}");
+            if tally.estimated == 0 {
+                let own: f64 = parts
+                    .iter()
+                    .map(|part| naive(&slices, *part).0.get(&owner(2).0).copied().unwrap_or(0.0))
+                    .sum();
+                prop_assert!((tally.own as f64 - own).abs() <= 3.0 * cuts.len() as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_storm_of_two_owners_is_known_far_back() {
+        let slices: Vec<Ran> = (0..300_000)
+            .map(|i| Ran { owner: owner(2 + i % 2), length: 3, steal: 0 })
+            .collect();
+        let history = history_of(&slices);
+        let window = Interval { start: history.end - 800_000, end: history.end };
+        let (tally, blame) = walked(&history, &[window], owner(4));
+        assert!(tally.total().abs_diff(800_000) < 50);
+        assert!(tally.steps < 120, "{} steps", tally.steps);
+        for culprit in [owner(2), owner(3)] {
+            assert!(blame[&culprit.0].abs_diff(400_000) < 1_000, "{blame:?}");
+        }
+    }
+
+    #[test]
+    fn more_owners_than_shares_keep_the_cause() {
+        let slices: Vec<Ran> = (0..10_000)
+            .map(|i| Ran { owner: owner(2 + i % 40), length: 100, steal: 0 })
+            .collect();
+        let history = history_of(&slices);
+        let window = Interval { start: history.end - 500_000, end: history.end };
+        let (tally, blame) = walked(&history, &[window], owner(90));
+        assert!(tally.total().abs_diff(500_000) < 50);
+        assert_eq!(tally.total(), tally.neighbor);
+        assert!(blame.values().sum::<u64>() < tally.neighbor);
+    }
+
+    #[test]
+    fn time_before_the_first_slice_is_not_invented() {
+        let history = history_of(&[Ran { owner: owner(2), length: 500, steal: 0 }]);
+        let (tally, _) = walked(&history, &[Interval { start: 0, end: 1_500 }], owner(3));
+        assert_eq!(tally.total(), 500);
+        let empty: Box<History> = bytemuck::allocation::zeroed_box();
+        let (tally, _) = walked(&empty, &[Interval { start: 0, end: 1_500 }], owner(3));
+        assert_eq!(tally.total(), 0);
+    }
+}

@@ -1,0 +1,243 @@
+//! Typed readers of kernel structures.
+//!
+//! Offsets are frozen globals, so the verifier sees constants and follows the types from a
+//! tracepoint's arguments; what this kernel lacks is removed as dead code. Plain loads only: a
+//! bad pointer reads as 0.
+
+use core::ptr::read_volatile;
+
+use agent_ebpf::{
+    layout::{ABSENT, Offsets, PF_KTHREAD, Settings},
+    owner::KernelFamily,
+};
+use aya_ebpf::programs::BtfTracePointContext;
+
+/// Where this kernel keeps things; userspace sets it before loading.
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: Offsets =
+    // SAFETY: numbers only.
+    unsafe { core::mem::zeroed() };
+
+/// What userspace decided; set before loading.
+#[unsafe(no_mangle)]
+pub(crate) static SETTINGS: Settings =
+    // SAFETY: numbers only.
+    unsafe { core::mem::zeroed() };
+
+/// A frozen global's field: a constant to the verifier, and never one to the compiler.
+macro_rules! frozen {
+    ($global:ident . $field:ident) => {
+        // SAFETY: reads a static of this program.
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::$global.$field) }
+    };
+}
+pub(crate) use frozen;
+
+/// Argument `index` of a typed tracepoint.
+#[inline(always)]
+pub(crate) fn argument(ctx: &BtfTracePointContext, index: u32) -> u64 {
+    // By branches: a variable context offset is refused.
+    match index {
+        0 => ctx.arg::<u64>(0),
+        1 => ctx.arg::<u64>(1),
+        2 => ctx.arg::<u64>(2),
+        3 => ctx.arg::<u64>(3),
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn load<T: Copy>(base: *const u8, offset: u32) -> T {
+    // SAFETY: the verifier checks the load against the kernel's types; where it cannot fault by
+    // type it is made a fault-tolerant load.
+    unsafe { read_volatile(base.add(offset as usize).cast()) }
+}
+
+/// A `task_struct`.
+#[derive(Clone, Copy)]
+pub(crate) struct Task(*const u8);
+
+/// A `cfs_rq`.
+#[derive(Clone, Copy)]
+pub(crate) struct CfsRq(*const u8);
+
+/// An `rq`.
+#[derive(Clone, Copy)]
+pub(crate) struct RunQueue(*const u8);
+
+impl Task {
+    #[inline(always)]
+    pub(crate) fn argument(ctx: &BtfTracePointContext, index: u32) -> Task {
+        Task(argument(ctx, index) as *const u8)
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_pointer(pointer: *const u8) -> Task {
+        Task(pointer)
+    }
+
+    #[inline(always)]
+    pub(crate) fn pid(self) -> u32 {
+        load(self.0, frozen!(OFFSETS.task_pid))
+    }
+
+    #[inline(always)]
+    pub(crate) fn start_time(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.task_start_time))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_kernel_thread(self) -> bool {
+        load::<u32>(self.0, frozen!(OFFSETS.task_flags)) & PF_KTHREAD != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn kernel_family(self) -> KernelFamily {
+        KernelFamily::of_name(load(self.0, frozen!(OFFSETS.task_comm)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn prio(self) -> u32 {
+        load(self.0, frozen!(OFFSETS.task_prio))
+    }
+
+    #[inline(always)]
+    pub(crate) fn on_rq(self) -> u32 {
+        load(self.0, frozen!(OFFSETS.task_on_rq))
+    }
+
+    /// `state` was a long and became an int named `__state` in 5.14.
+    #[inline(always)]
+    pub(crate) fn state(self) -> u32 {
+        let int = frozen!(OFFSETS.task_state_int);
+        if int == ABSENT {
+            return load::<u64>(self.0, frozen!(OFFSETS.task_state_long)) as u32;
+        }
+        load(self.0, int)
+    }
+
+    /// Queued at, in the run queue's clock; 0 when it is not queued.
+    #[inline(always)]
+    pub(crate) fn last_queued(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.task_last_queued))
+    }
+
+    /// Run-queue delay up to the last accounted segment, nanoseconds.
+    #[inline(always)]
+    pub(crate) fn run_delay(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.task_run_delay))
+    }
+
+    /// Times that the task was put on a CPU.
+    #[inline(always)]
+    pub(crate) fn run_count(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.task_pcount))
+    }
+
+    /// Asleep and still queued, from 6.12 on.
+    #[inline(always)]
+    pub(crate) fn is_dequeue_delayed(self) -> bool {
+        let offset = frozen!(OFFSETS.task_sched_delayed);
+        offset != ABSENT && load::<u8>(self.0, offset) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn cfs_rq(self) -> CfsRq {
+        CfsRq(load(self.0, frozen!(OFFSETS.task_cfs_rq)))
+    }
+
+    /// Id of the task's cgroup in the hierarchy that owns `cpu`.
+    #[inline(always)]
+    pub(crate) fn cgroup_id(self) -> u64 {
+        let set: *const u8 = load(self.0, frozen!(OFFSETS.task_cgroups));
+        let cgroup: *const u8 = if frozen!(OFFSETS.css_set_cpu) == ABSENT {
+            load(set, frozen!(OFFSETS.css_set_dfl_cgrp))
+        } else {
+            let css: *const u8 = load(set, frozen!(OFFSETS.css_set_cpu));
+            load(css, frozen!(OFFSETS.css_cgroup))
+        };
+        cgroup_id(cgroup)
+    }
+
+    /// Whether a quota is set on the task's cgroup or one above it.
+    #[inline(always)]
+    pub(crate) fn has_quota(self) -> bool {
+        let offset = frozen!(OFFSETS.cfs_rq_runtime_enabled);
+        if offset == ABSENT {
+            return false;
+        }
+        if load::<u32>(self.cfs_rq().0, offset) != 0 {
+            return true;
+        }
+        let mut entity: *const u8 = load(self.0, frozen!(OFFSETS.task_se_parent));
+        for _ in 0..8 {
+            if entity.is_null() {
+                break;
+            }
+            let cfs_rq: *const u8 = load(entity, frozen!(OFFSETS.se_cfs_rq));
+            if load::<u32>(cfs_rq, offset) != 0 {
+                return true;
+            }
+            entity = load(entity, frozen!(OFFSETS.se_parent));
+        }
+        false
+    }
+}
+
+/// The id of a `struct cgroup`.
+#[inline(always)]
+pub(crate) fn cgroup_id(cgroup: *const u8) -> u64 {
+    let node: *const u8 = load(cgroup, frozen!(OFFSETS.cgroup_kn));
+    load(node, frozen!(OFFSETS.kn_id))
+}
+
+/// The number of the hierarchy of a `struct cgroup`.
+#[inline(always)]
+pub(crate) fn cgroup_hierarchy(cgroup: *const u8) -> u32 {
+    let root: *const u8 = load(cgroup, frozen!(OFFSETS.cgroup_root));
+    load(root, frozen!(OFFSETS.cgroup_root_hierarchy))
+}
+
+impl CfsRq {
+    #[inline(always)]
+    pub(crate) fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    pub(crate) fn run_queue(self) -> RunQueue {
+        RunQueue(load(self.0, frozen!(OFFSETS.cfs_rq_rq)))
+    }
+
+    /// Time that its own or any ancestor's quota held it back, nanoseconds, grown when it ends.
+    #[inline(always)]
+    pub(crate) fn throttled_self_time(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.cfs_rq_throttled_self))
+    }
+}
+
+impl RunQueue {
+    #[inline(always)]
+    pub(crate) fn clock(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.rq_clock))
+    }
+
+    #[inline(always)]
+    pub(crate) fn cpu(self) -> u32 {
+        load(self.0, frozen!(OFFSETS.rq_cpu))
+    }
+
+    /// Stolen so far, nanoseconds; stays 0 where there is no source.
+    #[inline(always)]
+    pub(crate) fn steal_clock(self) -> u64 {
+        let offset = frozen!(OFFSETS.rq_steal);
+        if offset == ABSENT { 0 } else { load(self.0, offset) }
+    }
+
+    /// Interrupts so far, nanoseconds; stays 0 where the kernel does not account them.
+    #[inline(always)]
+    pub(crate) fn irq_clock(self) -> u64 {
+        let offset = frozen!(OFFSETS.rq_irq);
+        if offset == ABSENT { 0 } else { load(self.0, offset) }
+    }
+}

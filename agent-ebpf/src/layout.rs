@@ -1,0 +1,533 @@
+//! The values of the maps and the frozen globals, the same on both sides.
+//!
+//! Every map is a memory-mapped array: userspace reads it without a system call, and after its
+//! privileges are gone. Every structure has one writing CPU; what several CPUs write is a single
+//! word whose loss is harmless or an atomic addition.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    bucket::BUCKETS,
+    budget::Tokens,
+    cause::{CAUSES, Cause},
+    history::History,
+    throttle::Windows,
+};
+
+/// Names of the maps.
+pub mod map {
+    /// `[cpu * slots + slot]` of [`super::Cell`].
+    pub const CELLS: &str = "CELLS";
+    /// `[shard * slots + slot]` of [`super::Histogram`]: run-queue delay.
+    pub const DELAYS: &str = "DELAYS";
+    /// `[slot]` of [`super::Histogram`]: throttled time.
+    pub const THROTTLED: &str = "THROTTLED";
+    /// `[cpu * PAIR_SETS + set]` of [`super::PairSet`].
+    pub const PAIRS: &str = "PAIRS";
+    /// `[cpu]` of [`super::Cpu`].
+    pub const CPUS: &str = "CPUS";
+    /// `[set]` of [`crate::baseline::Set`].
+    pub const TASKS: &str = "TASKS";
+    /// `[entry]` of [`crate::baseline::Moved`].
+    pub const MOVED: &str = "MOVED";
+    /// `[cpu * TRACKS + track]` of [`crate::throttle::Track`].
+    pub const TRACKS: &str = "TRACKS";
+    /// `[bucket]` of [`super::CgroupBucket`].
+    pub const CGROUPS: &str = "CGROUPS";
+    /// `[slot]` of [`super::SlotInfo`].
+    pub const SLOTS: &str = "SLOTS";
+    /// One [`super::Control`].
+    pub const CONTROL: &str = "CONTROL";
+    /// Ring buffer of [`super::CgroupMade`].
+    pub const CGROUPS_MADE: &str = "CGROUPS_MADE";
+}
+
+/// What one CPU accounted for one owner since attach. Cumulative, nanoseconds unless named.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Cell {
+    /// Time on the CPU, without steal and interrupts.
+    pub run_ns: u64,
+    /// Stolen by the hypervisor while this owner had the CPU.
+    pub steal_ns: u64,
+    /// Interrupt time while this owner had the CPU, where the kernel accounts it.
+    pub irq_ns: u64,
+    /// Waits by [`Cause`]; their sum is the wait.
+    pub wait_ns: [u64; CAUSES],
+    /// Completed waits.
+    pub waits: u64,
+    /// Switches away because the task blocked.
+    pub switches_voluntary: u64,
+    /// Switches away because the task was preempted or its slice ended.
+    pub switches_involuntary: u64,
+    /// Moves to another CPU while queued.
+    pub migrations: u64,
+    /// Waits that the kernel reports and that never were (accounting of delayed dequeue).
+    pub phantom_ns: u64,
+}
+
+impl Cell {
+    /// Adds a part of a wait.
+    #[inline(always)]
+    pub fn add_wait(&mut self, cause: Cause, ns: u64) {
+        self.wait_ns[cause as usize] += ns;
+    }
+}
+
+/// Counts by [`crate::bucket::of_ns`]; they wrap at 2^32.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct Histogram {
+    /// Counts.
+    pub counts: [u32; BUCKETS],
+}
+
+/// Sets of [`PairSet`] for each CPU.
+pub const PAIR_SETS: u32 = 512;
+/// Pairs in a set.
+pub const PAIR_WAYS: usize = 4;
+
+/// Time that `victim` waited while `culprit` ran. Never moves and is never evicted by the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Pair {
+    /// Victim in the high, culprit in the low half; 0 is empty.
+    pub key: u64,
+    /// Nanoseconds.
+    pub ns: u64,
+}
+
+/// One cache line of pairs.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct PairSet {
+    /// Pairs; an empty one ends the search.
+    pub pairs: [Pair; PAIR_WAYS],
+}
+
+impl PairSet {
+    /// Adds time to a pair; `false` when the set is full of others.
+    #[inline(always)]
+    pub fn add(&mut self, key: u64, ns: u64) -> bool {
+        for pair in &mut self.pairs {
+            if pair.key == key {
+                pair.ns += ns;
+                return true;
+            }
+            if pair.key == 0 {
+                pair.ns = ns;
+                pair.key = key;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The key of a pair.
+#[inline(always)]
+pub fn pair_key(victim: u32, culprit: u32) -> u64 {
+    ((victim as u64) << 32) | culprit as u64
+}
+
+/// The set of a pair.
+#[inline(always)]
+pub fn pair_set(key: u64) -> u32 {
+    (hash(key) as u32) & (PAIR_SETS - 1)
+}
+
+/// Multiplicative hash (Knuth); the high half is well mixed.
+#[inline(always)]
+pub fn hash(value: u64) -> u64 {
+    value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+/// Why an event was seen and not accounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Drop {
+    /// The first switch of a CPU: what ran before is not known.
+    FirstSwitch = 0,
+    /// The run queue's clock went back.
+    ClockBackwards = 1,
+    /// The maps have no room for the CPU: it was added after the start.
+    UnknownCpu = 2,
+}
+
+/// How many reasons of [`Drop`] there are.
+pub const DROPS: usize = 3;
+
+impl Drop {
+    /// All reasons in the order of their numbers.
+    pub const ALL: [Drop; DROPS] = [Drop::FirstSwitch, Drop::ClockBackwards, Drop::UnknownCpu];
+
+    /// The name in JSON and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Drop::FirstSwitch => "first_switch",
+            Drop::ClockBackwards => "clock_backwards",
+            Drop::UnknownCpu => "unknown_cpu",
+        }
+    }
+}
+
+/// Why a part of a wait has no cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// It lies before the first switch that was seen on the CPU.
+    BeforeStart = 0,
+    /// The history does not reach back so far, or has a gap.
+    History = 1,
+    /// The work allowed for one event or for the moment was used up.
+    Budget = 2,
+    /// The cheapest accounting was on: no causes at all.
+    SteppedDown = 3,
+    /// It was spent on another CPU and not seen there.
+    Migrated = 4,
+    /// A quota is set, and this kernel does not tell when it held the task back.
+    ThrottleUnknown = 5,
+}
+
+/// How many reasons of [`Reason`] there are.
+pub const REASONS: usize = 6;
+
+impl Reason {
+    /// All reasons in the order of their numbers.
+    pub const ALL: [Reason; REASONS] = [
+        Reason::BeforeStart,
+        Reason::History,
+        Reason::Budget,
+        Reason::SteppedDown,
+        Reason::Migrated,
+        Reason::ThrottleUnknown,
+    ];
+
+    /// The name in JSON and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::BeforeStart => "before_start",
+            Reason::History => "history",
+            Reason::Budget => "budget",
+            Reason::SteppedDown => "stepped_down",
+            Reason::Migrated => "migrated",
+            Reason::ThrottleUnknown => "throttle_unknown",
+        }
+    }
+}
+
+/// Free slots handed to one CPU at most.
+pub const FREE_SLOTS: u32 = 512;
+
+/// Slots that a CPU may give to cgroups it meets first: userspace fills at `tail`, the CPU takes
+/// at `head`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct FreeSlots {
+    /// Slots taken, written by the CPU.
+    pub head: u32,
+    /// Slots given, written by userspace.
+    pub tail: u32,
+    /// [`crate::owner::Owner`]s with the generation to use.
+    pub owners: [u32; FREE_SLOTS as usize],
+}
+
+/// The state of one CPU, written under its run queue's lock: by the CPU itself when it switches,
+/// and by whichever CPU moves a queued task away from it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct Cpu {
+    /// `sched_switch` events; also the sequence number for readers of the open slice.
+    pub seen: u64,
+    /// Events that were accounted.
+    pub accounted: u64,
+    /// Run-queue clock at the last switch; 0 before the first.
+    pub last_switch: u64,
+    /// Owner of the open slice.
+    pub open_owner: u32,
+    /// Reserved.
+    pub _pad: u32,
+    /// Steal clock at the last switch.
+    pub steal_clock: u64,
+    /// Interrupt clock at the last switch.
+    pub irq_clock: u64,
+    /// Steal that did not fit into the slices so far.
+    pub steal_carry: u64,
+    /// Interrupts, likewise.
+    pub irq_carry: u64,
+    /// Tokens for the walk.
+    pub tokens: Tokens,
+    /// A pair of the same instant: run-queue clock …
+    pub sync_rq_clock: u64,
+    /// … and monotonic clock.
+    pub sync_monotonic: u64,
+    /// Time spent in timed runs of the program.
+    pub cost_ns: u64,
+    /// Timed runs of the program.
+    pub cost_runs: u64,
+    /// Events not accounted, by [`Drop`].
+    pub drops: [u64; DROPS],
+    /// Waits without a cause, by [`Reason`].
+    pub reasons_ns: [u64; REASONS],
+    /// Parts of waits taken in proportion from a summary of several slices.
+    pub estimated_ns: u64,
+    /// Blame that found no room in the pairs.
+    pub pairs_full_ns: u64,
+    /// Switches to cgroups that found no slot.
+    pub slots_exhausted: u64,
+    /// Baselines of tasks that were lost: at most the moved parts of one wait each.
+    pub baselines_lost: u64,
+    /// Moved parts of waits that are missing from the histogram.
+    pub moved_lost: u64,
+    /// Throttle tracks given to another run queue.
+    pub tracks_lost: u64,
+    /// `sched_migrate_task` events that were accounted.
+    pub migrations: u64,
+    /// Steps of walks.
+    pub walk_steps: u64,
+    /// Phantom waits, by number.
+    pub phantoms: u64,
+    /// Slots for new cgroups.
+    pub free: FreeSlots,
+    /// Room for the parts of the wait in work.
+    pub windows: Windows,
+    /// Reserved: the history starts on a cache line.
+    pub _pad2: [u64; 6],
+    /// What ran on this CPU.
+    pub history: History,
+}
+
+/// Buckets of the cgroup table.
+pub const CGROUP_BUCKETS: u32 = 2048;
+/// Entries of a bucket.
+pub const CGROUP_WAYS: usize = 8;
+
+/// Entries `{id: 48 | slot: 16}`; 0 is empty. One word each, so that an entry is never torn.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct CgroupBucket {
+    /// Entries.
+    pub entries: [u64; CGROUP_WAYS],
+}
+
+/// The bucket of a cgroup id.
+#[inline(always)]
+pub fn cgroup_bucket(id: u64) -> u32 {
+    (hash(id) as u32) & (CGROUP_BUCKETS - 1)
+}
+
+/// The entry of a cgroup id with its slot.
+#[inline(always)]
+pub fn cgroup_entry(id: u64, slot: u32) -> u64 {
+    (id << 16) | (slot as u64 & 0xffff)
+}
+
+/// Who sits in a slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct SlotInfo {
+    /// Cgroup id in the hierarchy that owns `cpu`; 0 is free.
+    pub id: u64,
+    /// The slot as an owner, with its generation.
+    pub owner: u32,
+    /// Reserved.
+    pub _pad: u32,
+}
+
+/// How much the programs account.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Control {
+    /// One of [`crate::budget::Detail`].
+    pub detail: u32,
+    /// Reserved.
+    pub _pad: u32,
+    /// Events of CPUs that the maps have no room for.
+    pub stray_events: u64,
+}
+
+/// The longest part of a cgroup's path in an event.
+pub const PATH_BYTES: usize = 512;
+
+/// A cgroup was made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct CgroupMade {
+    /// Cgroup id.
+    pub id: u64,
+    /// The hierarchy's number.
+    pub hierarchy: u32,
+    /// Bytes in `path`, without the final 0.
+    pub length: u32,
+    /// The path, from the hierarchy's root.
+    pub path: [u8; PATH_BYTES],
+}
+
+/// A task that is queued and does not run, as the task iterator prints it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct Waiting {
+    /// Cgroup id.
+    pub id: u64,
+    /// Waited so far on this CPU, nanoseconds.
+    pub ns: u64,
+    /// Thread id, in the initial namespace.
+    pub tid: u32,
+    /// 1 + the [`crate::owner::KernelFamily`] of a kernel thread of the root cgroup, else 0.
+    pub family: u32,
+}
+
+/// An offset or index that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Where this kernel keeps what the programs read: byte offsets, from its BTF.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable, Pod)]
+pub struct Offsets {
+    /// Index of `prev` among the arguments of `sched_switch`.
+    pub arg_prev: u32,
+    /// Index of `next`.
+    pub arg_next: u32,
+    /// Index of `prev_state`, or absent.
+    pub arg_prev_state: u32,
+    /// `task_struct.pid`.
+    pub task_pid: u32,
+    /// `task_struct.start_time`.
+    pub task_start_time: u32,
+    /// `task_struct.flags`.
+    pub task_flags: u32,
+    /// `task_struct.prio`.
+    pub task_prio: u32,
+    /// `task_struct.on_rq`.
+    pub task_on_rq: u32,
+    /// `task_struct.comm`.
+    pub task_comm: u32,
+    /// `task_struct.state` (8 bytes), or absent.
+    pub task_state_long: u32,
+    /// `task_struct.__state` (4 bytes), or absent.
+    pub task_state_int: u32,
+    /// `task_struct.cgroups`.
+    pub task_cgroups: u32,
+    /// `task_struct.sched_info.last_queued`.
+    pub task_last_queued: u32,
+    /// `task_struct.sched_info.run_delay`.
+    pub task_run_delay: u32,
+    /// `task_struct.sched_info.pcount`.
+    pub task_pcount: u32,
+    /// `task_struct.se.cfs_rq`.
+    pub task_cfs_rq: u32,
+    /// `task_struct.se.sched_delayed` (1 byte), or absent.
+    pub task_sched_delayed: u32,
+    /// `task_struct.se.parent`.
+    pub task_se_parent: u32,
+    /// `sched_entity.cfs_rq`.
+    pub se_cfs_rq: u32,
+    /// `sched_entity.parent`.
+    pub se_parent: u32,
+    /// `cfs_rq.rq`.
+    pub cfs_rq_rq: u32,
+    /// `cfs_rq.throttled_clock_self_time`, or absent.
+    pub cfs_rq_throttled_self: u32,
+    /// `cfs_rq.runtime_enabled`, or absent.
+    pub cfs_rq_runtime_enabled: u32,
+    /// `cfs_rq.throttle_count`, or absent.
+    pub cfs_rq_throttle_count: u32,
+    /// `rq.clock`.
+    pub rq_clock: u32,
+    /// `rq.cpu`.
+    pub rq_cpu: u32,
+    /// `rq.prev_steal_time_rq` or `rq.prev_steal_time`, or absent.
+    pub rq_steal: u32,
+    /// `rq.prev_irq_time`, or absent.
+    pub rq_irq: u32,
+    /// `css_set.dfl_cgrp` on cgroup v2, or absent.
+    pub css_set_dfl_cgrp: u32,
+    /// `css_set.subsys[cpu_cgrp_id]` on cgroup v1, or absent.
+    pub css_set_cpu: u32,
+    /// `cgroup_subsys_state.cgroup`.
+    pub css_cgroup: u32,
+    /// `cgroup.kn`.
+    pub cgroup_kn: u32,
+    /// `cgroup.root`.
+    pub cgroup_root: u32,
+    /// `cgroup_root.hierarchy_id`.
+    pub cgroup_root_hierarchy: u32,
+    /// `kernfs_node.id`.
+    pub kn_id: u32,
+    /// `task_group.cfs_rq`, or absent.
+    pub tg_cfs_rq: u32,
+}
+
+/// What userspace decided before it loaded the programs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable, Pod)]
+pub struct Settings {
+    /// CPUs with room in the maps: the highest present CPU number + 1.
+    pub cpus: u32,
+    /// Slots in the maps.
+    pub slots: u32,
+    /// Histogram shards, a power of two; `cpus` or more means that no two CPUs share one.
+    pub shards: u32,
+    /// One of [`ThrottleMethod`].
+    pub throttle: u32,
+    /// Id of the root cgroup.
+    pub root_cgroup: u64,
+    /// Number of the hierarchy that owns `cpu`.
+    pub hierarchy: u32,
+    /// The task iterator's own process, which it leaves out.
+    pub self_tgid: u32,
+}
+
+/// How the programs learn of quota throttling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ThrottleMethod {
+    /// The kernel has no CPU bandwidth control.
+    Absent = 0,
+    /// `cfs_rq.throttled_clock_self_time` at switch-in (6.6 and later).
+    SelfTime = 1,
+    /// Programs on `tg_throttle_down` and `tg_unthrottle_up`.
+    Hooks = 2,
+    /// No way on this host.
+    Unknown = 3,
+}
+
+/// `TASK_DEAD` of include/linux/sched.h.
+pub const TASK_DEAD: u32 = 0x80;
+/// `PF_KTHREAD`.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+/// `TASK_ON_RQ_QUEUED`.
+pub const ON_RQ_QUEUED: u32 = 1;
+/// `TASK_ON_RQ_MIGRATING`.
+pub const ON_RQ_MIGRATING: u32 = 2;
+/// `MAX_RT_PRIO`: tasks from here on are subject to CPU bandwidth control.
+pub const FAIR_PRIO: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_the_sizes_that_the_memory_plan_counts_on() {
+        assert_eq!(size_of::<Cell>(), 128);
+        assert_eq!(size_of::<Histogram>(), 448);
+        assert_eq!(size_of::<PairSet>(), 64);
+        assert_eq!(size_of::<crate::baseline::Set>(), 64);
+        assert_eq!(size_of::<crate::throttle::Track>(), 512);
+        assert_eq!(size_of::<CgroupBucket>(), 64);
+        assert!(size_of::<Cpu>() <= 70 * 1024, "{}", size_of::<Cpu>());
+        let history = core::mem::offset_of!(Cpu, history);
+        assert_eq!((history % 64, size_of::<Cpu>() % 64, size_of::<History>() % 64), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_full_set_refuses_a_fifth_pair() {
+        let mut set = PairSet::default();
+        for culprit in 1..=4 {
+            assert!(set.add(pair_key(9, culprit), 10));
+        }
+        assert!(!set.add(pair_key(9, 5), 10));
+        assert!(set.add(pair_key(9, 2), 5));
+        assert_eq!(set.pairs[1].ns, 15);
+    }
+}

@@ -1,0 +1,23 @@
+//! What the kernel programs and the agent share: map layouts, causes, bucket index, baselines,
+//! throttle windows and the history of a CPU.
+//!
+//! Pure and `no_std`: the same code runs in the kernel, in the agent and in property tests on the
+//! host. It refuses to know aya, cgroup names and where its memory lives.
+#![cfg_attr(not(test), no_std)]
+
+pub mod baseline;
+pub mod bucket;
+pub mod budget;
+pub mod cause;
+pub mod history;
+pub mod layout;
+pub mod owner;
+pub mod throttle;
+pub mod walk;
+
+/// Hides a value from the optimiser, so that a bounds mask on it stays in the program where the
+/// kernel's verifier needs to see it.
+#[inline(always)]
+pub(crate) fn opaque<T>(value: T) -> T {
+    core::hint::black_box(value)
+}

@@ -1,0 +1,212 @@
+//! The maps: memory-mapped arrays, sized by userspace before loading.
+
+use agent_ebpf::{
+    baseline,
+    layout::{
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PAIR_SETS, PairSet, SlotInfo,
+        cgroup_bucket, cgroup_entry, pair_key, pair_set,
+    },
+    owner::Owner,
+    throttle::{self, Track},
+};
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, RingBuf},
+};
+
+use crate::kernel::frozen;
+
+macro_rules! mapped_array {
+    ($name:ident, $value:ty, $entries:expr) => {
+        #[map]
+        static $name: Array<$value> = Array::with_max_entries($entries, BPF_F_MMAPABLE);
+    };
+}
+
+mapped_array!(CELLS, Cell, 1);
+mapped_array!(DELAYS, Histogram, 1);
+mapped_array!(THROTTLED, Histogram, 1);
+mapped_array!(PAIRS, PairSet, 1);
+mapped_array!(CPUS, Cpu, 1);
+mapped_array!(TASKS, baseline::Set, baseline::SETS);
+mapped_array!(MOVED, baseline::Moved, baseline::MOVED_ENTRIES);
+mapped_array!(TRACKS, Track, 1);
+mapped_array!(CGROUPS, CgroupBucket, CGROUP_BUCKETS);
+mapped_array!(SLOTS, SlotInfo, 1);
+mapped_array!(CONTROL, Control, 1);
+
+#[map]
+pub(crate) static CGROUPS_MADE: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+
+/// A value of a map. The verifier knows its size; nobody else writes it, or a lost write is
+/// harmless: see the map's documentation.
+#[inline(always)]
+fn value<T>(map: &'static Array<T>, index: u32) -> Option<&'static mut T> {
+    let pointer = map.get_ptr_mut(index)?;
+    // SAFETY: a value of the map, which lives as long as the program.
+    Some(unsafe { &mut *pointer })
+}
+
+#[inline(always)]
+pub(crate) fn cpu(index: u32) -> Option<&'static mut Cpu> {
+    value(&CPUS, index)
+}
+
+#[inline(always)]
+pub(crate) fn cell(cpu: u32, owner: Owner) -> Option<&'static mut Cell> {
+    value(&CELLS, cpu * frozen!(SETTINGS.slots) + owner.slot())
+}
+
+#[inline(always)]
+pub(crate) fn baselines(pid: u32) -> Option<&'static mut baseline::Set> {
+    value(&TASKS, baseline::set_of(pid))
+}
+
+#[inline(always)]
+pub(crate) fn moved(pid: u32) -> Option<&'static mut baseline::Moved> {
+    value(&MOVED, baseline::moved_of(pid))
+}
+
+#[inline(always)]
+pub(crate) fn slot(index: u32) -> Option<&'static mut SlotInfo> {
+    value(&SLOTS, index)
+}
+
+/// How much to account.
+#[inline(always)]
+pub(crate) fn detail() -> u32 {
+    value(&CONTROL, 0).map_or(0, |control| control.detail)
+}
+
+/// An event of a CPU that the maps have no room for.
+#[inline(always)]
+pub(crate) fn count_stray() {
+    if let Some(control) = value(&CONTROL, 0) {
+        atomic_add(&mut control.stray_events, 1);
+    }
+}
+
+/// Counts a wait in the histogram of run-queue delay.
+#[inline(always)]
+pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: usize) {
+    let shards = frozen!(SETTINGS.shards);
+    let shard = cpu & (shards - 1);
+    let Some(histogram) = value(&DELAYS, shard * frozen!(SETTINGS.slots) + owner.slot()) else {
+        return;
+    };
+    let bucket = core::hint::black_box(bucket);
+    if bucket >= histogram.counts.len() {
+        return;
+    }
+    if shards >= frozen!(SETTINGS.cpus) {
+        histogram.counts[bucket] += 1;
+    } else {
+        atomic_add(&mut histogram.counts[bucket], 1);
+    }
+}
+
+/// Counts a wait in the histogram of throttled time.
+#[inline(always)]
+pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
+    let Some(histogram) = value(&THROTTLED, owner.slot()) else {
+        return;
+    };
+    let bucket = core::hint::black_box(bucket);
+    if bucket < histogram.counts.len() {
+        atomic_add(&mut histogram.counts[bucket], 1);
+    }
+}
+
+/// Adds to what `victim` waited while `culprit` ran; `false` when there is no room for the pair.
+#[inline(always)]
+pub(crate) fn add_blame(cpu: u32, victim: Owner, culprit: u32, ns: u64) -> bool {
+    let key = pair_key(victim.0, culprit);
+    value(&PAIRS, cpu * PAIR_SETS + pair_set(key)).is_some_and(|set| set.add(key, ns))
+}
+
+/// The slot of a cgroup; a new cgroup gets one of the CPU's free slots.
+#[inline(always)]
+pub(crate) fn owner_of_cgroup(state: &mut Cpu, id: u64) -> Owner {
+    let Some(bucket) = value(&CGROUPS, cgroup_bucket(id)) else {
+        return Owner::OTHER;
+    };
+    let mut empty = None;
+    for entry in &mut bucket.entries {
+        if *entry >> 16 == id {
+            return slot(*entry as u32 & 0xffff).map_or(Owner::OTHER, |info| Owner(info.owner));
+        }
+        if *entry == 0 && empty.is_none() {
+            empty = Some(entry);
+        }
+    }
+    let taken = match empty {
+        Some(entry) => take_slot(state, id, entry),
+        None => None,
+    };
+    taken.unwrap_or_else(|| {
+        state.slots_exhausted += 1;
+        Owner::OTHER
+    })
+}
+
+#[inline(always)]
+fn take_slot(state: &mut Cpu, id: u64, entry: &mut u64) -> Option<Owner> {
+    let free = &mut state.free;
+    if free.head == free.tail {
+        return None;
+    }
+    let owners = free.owners.len();
+    let owner = Owner(free.owners[core::hint::black_box(free.head as usize) & (owners - 1)]);
+    let info = slot(owner.slot())?;
+    free.head = free.head.wrapping_add(1);
+    info.owner = owner.0;
+    info.id = id;
+    *entry = cgroup_entry(id, owner.slot());
+    Some(owner)
+}
+
+/// The track of a `cfs_rq` on `cpu`, if it has one.
+#[inline(always)]
+pub(crate) fn track(cpu: u32, cfs_rq: u64) -> Option<&'static mut Track> {
+    for probe in 0..throttle::PROBES {
+        if let Some(track) = track_at(cpu, cfs_rq, probe)
+            && track.tag == cfs_rq
+        {
+            return Some(track);
+        }
+    }
+    None
+}
+
+/// Room for a new track: an empty place, or another's.
+#[inline(always)]
+pub(crate) fn new_track(cpu: u32, cfs_rq: u64, state: &mut Cpu) -> Option<&'static mut Track> {
+    for probe in 0..throttle::PROBES {
+        if let Some(track) = track_at(cpu, cfs_rq, probe)
+            && track.tag == 0
+        {
+            return Some(track);
+        }
+    }
+    state.tracks_lost += 1;
+    track_at(cpu, cfs_rq, state.tracks_lost as u32 % throttle::PROBES)
+}
+
+#[inline(always)]
+fn track_at(cpu: u32, cfs_rq: u64, probe: u32) -> Option<&'static mut Track> {
+    let place = (throttle::track_of(cfs_rq) + probe) & (throttle::TRACKS - 1);
+    value(&TRACKS, cpu * throttle::TRACKS + place)
+}
+
+/// An addition that other CPUs may do at the same time. Its result is not used: the instruction
+/// set of 5.10 has no atomic operation with one.
+#[inline(always)]
+fn atomic_add<T: Copy>(value: &mut T, addend: T) {
+    // SAFETY: aligned, and valid for as long as the reference.
+    unsafe {
+        core::intrinsics::atomic_xadd::<T, T, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            value, addend,
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! CPU quotas: when they held a run queue back.
+
+use agent_ebpf::{
+    layout::Cpu,
+    throttle::{Interval, Track},
+};
+use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::FEntryContext};
+
+use crate::{kernel::frozen, maps};
+
+/// Splits a wait by the `cfs_rq`'s own sum of throttled time (6.6 and later), which grows when a
+/// throttle ends: then it ended just now, for the first task of the queue runs at once.
+#[inline(always)]
+pub(crate) fn split(
+    cpu: &mut Cpu,
+    queue: u32,
+    cfs_rq: u64,
+    wait: Interval,
+    self_time: impl Fn() -> u64,
+) -> u64 {
+    let sum = self_time();
+    if sum == 0 {
+        return 0;
+    }
+    let track = match maps::track(queue, cfs_rq) {
+        Some(track) => track,
+        None => {
+            let Some(track) = maps::new_track(queue, cfs_rq, cpu) else {
+                return 0;
+            };
+            // What does not fit into this wait was before it, nobody knows when.
+            let fits = sum <= wait.end - wait.start;
+            track.reset(cfs_rq, if fits { 0 } else { sum });
+            track
+        }
+    };
+    let grown = sum.wrapping_sub(track.self_time);
+    if grown != 0 && grown < sum.wrapping_add(1) {
+        track.self_time = sum;
+        track.push(Interval { start: wait.end.saturating_sub(grown), end: wait.end });
+    }
+    track.split(wait, &mut cpu.windows)
+}
+
+/// Splits a wait by the intervals that the hooks recorded.
+#[inline(always)]
+pub(crate) fn split_known(cpu: &mut Cpu, queue: u32, cfs_rq: u64, wait: Interval) -> u64 {
+    match maps::track(queue, cfs_rq) {
+        Some(track) => track.split(wait, &mut cpu.windows),
+        None => 0,
+    }
+}
+
+/// A `cfs_rq` that a hook is about, with its run queue's state.
+struct Hooked {
+    track: &'static mut Track,
+    clock: u64,
+    throttle_count: u32,
+}
+
+/// `tg_throttle_down(tg, rq)`, before: the group and its descendants are held back from now on,
+/// unless another quota holds them already.
+#[inline(always)]
+pub(crate) fn throttle_down(ctx: &FEntryContext) {
+    if let Some(hooked) = hooked(ctx)
+        && hooked.throttle_count == 0
+    {
+        hooked.track.open = hooked.clock;
+    }
+}
+
+/// `tg_unthrottle_up(tg, rq)`, before: the last quota that held it back lets go.
+#[inline(always)]
+pub(crate) fn unthrottle_up(ctx: &FEntryContext) {
+    if let Some(hooked) = hooked(ctx)
+        && hooked.throttle_count == 1
+        && hooked.track.open != 0
+    {
+        let interval = Interval { start: hooked.track.open, end: hooked.clock };
+        hooked.track.open = 0;
+        if interval.end > interval.start {
+            hooked.track.push(interval);
+        }
+    }
+}
+
+/// The second argument is a `void *`, so that its fields need the fault-tolerant helper.
+#[inline(always)]
+fn hooked(ctx: &FEntryContext) -> Option<Hooked> {
+    let group = ctx.arg::<*const u8>(0);
+    let rq = ctx.arg::<*const u8>(1);
+    let number: u32 = read(rq, frozen!(OFFSETS.rq_cpu))?;
+    let queues: *const u8 = read(group, frozen!(OFFSETS.tg_cfs_rq))?;
+    let cfs_rq: *const u8 = read(queues, number * size_of::<u64>() as u32)?;
+    let cpu = maps::cpu(number)?;
+    let track = match maps::track(number, cfs_rq as u64) {
+        Some(track) => track,
+        None => {
+            let track = maps::new_track(number, cfs_rq as u64, cpu)?;
+            track.reset(cfs_rq as u64, 0);
+            track
+        }
+    };
+    Some(Hooked {
+        track,
+        clock: read(rq, frozen!(OFFSETS.rq_clock))?,
+        throttle_count: read(cfs_rq, frozen!(OFFSETS.cfs_rq_throttle_count))?,
+    })
+}
+
+#[inline(always)]
+fn read<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(base.add(offset as usize).cast::<T>()) }.ok()
+}

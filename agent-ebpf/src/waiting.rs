@@ -1,0 +1,47 @@
+//! Waits in progress: the iterator over all tasks prints those that are queued and do not run.
+
+use agent_ebpf::layout::{ON_RQ_QUEUED, Waiting};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
+
+use crate::kernel::{Task, frozen};
+
+/// `struct bpf_iter__task`.
+#[repr(C)]
+pub(crate) struct IterTask {
+    meta: *const IterMeta,
+    task: *const u8,
+}
+
+/// `struct bpf_iter_meta`.
+#[repr(C)]
+struct IterMeta {
+    seq: *mut seq_file,
+}
+
+/// Prints the task if it waits. Its run queue is not locked: the clock may be a moment old.
+#[inline(always)]
+pub(crate) fn print(ctx: *const IterTask) {
+    // SAFETY: the context of an iterator program; the verifier checks the loads.
+    let (meta, pointer) = unsafe { ((*ctx).meta, (*ctx).task) };
+    if pointer.is_null() {
+        return;
+    }
+    let task = Task::from_pointer(pointer);
+    let queued = task.last_queued();
+    if task.on_rq() != ON_RQ_QUEUED || queued == 0 || task.is_dequeue_delayed() {
+        return;
+    }
+    let clock = task.cfs_rq().run_queue().clock();
+    if clock <= queued {
+        return;
+    }
+    let id = task.cgroup_id();
+    let mut waiting = Waiting { id, ns: clock - queued, tid: task.pid(), family: 0 };
+    if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
+        waiting.family = 1 + task.kernel_family() as u32;
+    }
+    // SAFETY: the record outlives the call.
+    unsafe {
+        bpf_seq_write((*meta).seq, (&raw const waiting).cast(), size_of::<Waiting>() as u32);
+    }
+}
