@@ -15,6 +15,8 @@ pub(crate) struct Executable {
     pub(crate) target: String,
     /// Folder of the package, where cargo itself would run its tests.
     pub(crate) package: PathBuf,
+    /// Whether libtest drives it.
+    pub(crate) is_test: bool,
     /// The file.
     pub(crate) path: PathBuf,
 }
@@ -49,6 +51,7 @@ fn executable(message: &str) -> Option<Executable> {
     Some(Executable {
         target: text("/target/name")?,
         package,
+        is_test: message.pointer("/profile/test")?.as_bool()?,
         path: text("/executable")?.into(),
     })
 }
@@ -59,11 +62,12 @@ mod tests {
 
     #[test]
     fn only_artifacts_with_a_program_count() {
-        let program = r#"{"reason":"compiler-artifact","manifest_path":"/w/agent/Cargo.toml","target":{"name":"crosstalk"},"executable":"/t/crosstalk"}"#;
-        let library = r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","target":{"name":"a"},"executable":null}"#;
+        let program = r#"{"reason":"compiler-artifact","manifest_path":"/w/agent/Cargo.toml","target":{"name":"crosstalk"},"profile":{"test":false},"executable":"/t/crosstalk"}"#;
+        let library = r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","target":{"name":"a"},"profile":{"test":true},"executable":null}"#;
         let expected = Executable {
             target: "crosstalk".into(),
             package: "/w/agent".into(),
+            is_test: false,
             path: "/t/crosstalk".into(),
         };
         assert_eq!(executable(program), Some(expected));

@@ -4,10 +4,15 @@
 
 mod build;
 mod cargo;
+mod expected;
 mod object;
 mod process;
+mod programs;
 mod report;
+mod results;
 mod setup;
+mod test;
+mod vm;
 mod workspace;
 
 use std::ffi::OsString;
@@ -55,6 +60,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Set up, and run every check and test
+    Test {
+        /// Run only tests whose name contains one of these words, and no checks
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+    /// Run the kernel tests on Debian's kernels in virtual machines
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -84,6 +97,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let binary = build::release(&prepare(Purpose::Build)?, &workspace)?;
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Test { filter } => test::run(&workspace, cli.rust_src_from, &filter),
+        Command::Vm(options) => {
+            let tally = vm::run(&prepare(Purpose::Test)?, &workspace, &options)?;
+            Ok(report::verdict(&tally))
         }
         Command::Run { args } => build::run(&prepare(Purpose::Run)?, &workspace, &args),
     }

@@ -11,7 +11,7 @@ use crate::process;
 use crate::report;
 
 /// Installs those packages that are not there; `purpose` tells the user why.
-pub(crate) fn ensure(packages: &[&str], purpose: &str) -> Result<Done<()>> {
+pub(super) fn ensure(packages: &[&str], purpose: &str) -> Result<Done<()>> {
     let missing = missing(packages)?;
     if missing.is_empty() {
         return Ok(Done {
@@ -89,7 +89,8 @@ fn install(packages: &[&str]) -> Result<()> {
     );
 }
 
-fn has_candidate(package: &str) -> bool {
+/// Whether the machine's package sources offer a package.
+pub(super) fn has_candidate(package: &str) -> bool {
     let policy =
         process::capture(Command::new("apt-cache").args(["policy", package])).unwrap_or_default();
     policy

@@ -1,9 +1,10 @@
 //! Finds or installs what a purpose needs. Safe to repeat: with everything there it only looks.
 
-mod apt;
+pub(crate) mod apt;
 mod linker;
 mod llvm;
 mod rust_src;
+mod tools;
 
 use std::env;
 use std::ffi::OsString;
@@ -31,6 +32,15 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Build => "the build",
+            Self::Run => "running",
+            Self::Test => "the tests",
+            Self::Bench => "the benchmarks",
+        }
+    }
+
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Build | Self::Run => &[],
@@ -88,9 +98,19 @@ pub(crate) fn prepare(
     let kit = Kit { toolchain, path };
     timed("bpf-linker", || linker::ensure(workspace, &kit))?;
     if !purpose.packages().is_empty() {
-        timed("packages", || apt::ensure(purpose.packages(), "the tests"))?;
+        timed("packages", || {
+            apt::ensure(purpose.packages(), purpose.name())
+        })?;
+    }
+    if purpose == Purpose::Test {
+        timed("cargo-deny", || tools::cargo_deny(&kit))?;
     }
     Ok(kit)
+}
+
+/// Debian's toolchain beside the one in use, installed where the machine's package sources offer it.
+pub(crate) fn debian_toolchain() -> Result<Option<Toolchain>> {
+    Ok(rust_src::debian()?.map(|done| done.value))
 }
 
 /// Outcome of one step, as it is told to the user, with what later steps need of it.

@@ -91,6 +91,20 @@ fn from_rustup() -> Result<Done<Toolchain>> {
     Ok(done(Toolchain::Pinned, "installed"))
 }
 
+/// Debian's toolchain, where the machine's package sources offer it.
+pub(super) fn debian() -> Result<Option<Done<Toolchain>>> {
+    if !present(Toolchain::Linked) {
+        apt::update_once()?;
+        if !DEBIAN_PACKAGES
+            .iter()
+            .all(|package| apt::has_candidate(package))
+        {
+            return Ok(None);
+        }
+    }
+    from_debian().map(Some)
+}
+
 fn from_debian() -> Result<Done<Toolchain>> {
     if present(Toolchain::Linked) {
         return Ok(done(Toolchain::Linked, "found"));

@@ -1,0 +1,198 @@
+//! What test programs print, read line by line: libtest's results, and what could not be tested on a kernel.
+
+use std::ops::AddAssign;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::process;
+
+/// A test that ran but found its capability missing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Unsupported {
+    /// Name of the test.
+    pub(crate) test: String,
+    /// What the kernel lacks.
+    pub(crate) capability: String,
+}
+
+/// Sum of some test programs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Tests that passed.
+    pub(crate) passed: u32,
+    /// Tests that failed, and programs that broke off.
+    pub(crate) failed: u32,
+    /// Names of what failed.
+    pub(crate) failures: Vec<String>,
+    /// What could not be tested.
+    pub(crate) unsupported: Vec<Unsupported>,
+}
+
+impl Tally {
+    /// Counts something that is not a libtest test.
+    pub(crate) fn fail(&mut self, what: impl Into<String>) {
+        self.failed += 1;
+        self.failures.push(what.into());
+    }
+
+    /// How many tests ran.
+    pub(crate) fn ran(&self) -> u32 {
+        self.passed + self.failed
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+        self.unsupported.extend(other.unsupported);
+    }
+}
+
+/// Runs a command that prints libtest's results, shows them and counts them.
+pub(crate) fn of(command: &mut Command, name: &str) -> Result<Tally> {
+    let mut reader = Reader::default();
+    let status = process::stream(command, |line| {
+        println!("{line}");
+        reader.line(line);
+        Ok(())
+    })?;
+    let complete = reader.end();
+    if !complete || (!status.success() && reader.tally.failed == 0) {
+        reader.fail(format!("{name} broke off ({status})"));
+    }
+    Ok(reader.finish())
+}
+
+/// Reads the output of one or more test programs.
+#[derive(Default)]
+pub(crate) struct Reader {
+    tally: Tally,
+    /// Whether a program has begun its tests and not summed them up yet.
+    running: bool,
+    in_failures: bool,
+}
+
+impl Reader {
+    /// Takes the next line.
+    pub(crate) fn line(&mut self, line: &str) {
+        // Without capturing, what a test prints first continues libtest's own `test name ... `.
+        if let Some((_, told)) = line.split_once("UNSUPPORTED ") {
+            self.unsupported(told);
+        } else if let Some(summary) = line.strip_prefix("test result: ") {
+            self.summary(summary);
+        } else if line.starts_with("running ")
+            && (line.ends_with(" tests") || line.ends_with(" test"))
+        {
+            self.running = true;
+        } else if line == "failures:" {
+            // It comes twice, first with the output of each test: only the last list holds nothing but names.
+            self.in_failures = true;
+        } else if self.in_failures
+            && let Some(name) = line.strip_prefix("    ")
+        {
+            self.name_failure(name);
+        }
+    }
+
+    /// Ends the program that printed the last lines, and tells whether its results are complete.
+    pub(crate) fn end(&mut self) -> bool {
+        !std::mem::take(&mut self.running)
+    }
+
+    /// All results.
+    pub(crate) fn finish(self) -> Tally {
+        self.tally
+    }
+
+    /// For what the reader cannot see in the lines.
+    pub(crate) fn fail(&mut self, what: impl Into<String>) {
+        self.tally.fail(what);
+    }
+
+    fn unsupported(&mut self, told: &str) {
+        let (test, capability) = told.split_once(':').unwrap_or((told, ""));
+        self.tally.unsupported.push(Unsupported {
+            test: test.trim().to_owned(),
+            capability: capability.trim().to_owned(),
+        });
+    }
+
+    fn summary(&mut self, summary: &str) {
+        self.running = false;
+        self.in_failures = false;
+        self.tally.passed += count(summary, "passed");
+        self.tally.failed += count(summary, "failed");
+    }
+
+    fn name_failure(&mut self, name: &str) {
+        if !name.contains(' ') && !self.tally.failures.iter().any(|known| known == name) {
+            self.tally.failures.push(name.to_owned());
+        }
+    }
+}
+
+/// The number before a word, as in `3 passed; 1 failed`.
+fn count(summary: &str, word: &str) -> u32 {
+    let words: Vec<&str> = summary.split([' ', ';']).collect();
+    let pair = words.windows(2).find(|pair| pair[1] == word);
+    pair.and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(output: &str) -> Tally {
+        let mut reader = Reader::default();
+        output.lines().for_each(|line| reader.line(line));
+        reader.finish()
+    }
+
+    #[test]
+    fn results_of_several_programs_add_up() {
+        let output = "running 2 tests\ntest a ... ok\ntest b ... ok\n\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured\n\
+                      running 1 test\ntest c ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 ignored\n";
+        assert_eq!(
+            read(output),
+            Tally {
+                passed: 3,
+                ..Tally::default()
+            }
+        );
+    }
+
+    #[test]
+    fn failures_are_named_once() {
+        let output = "running 2 tests\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n    at some::frame with words\n\n\
+                      failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; finished in 0.00s\n    not a test\n";
+        let expected = Tally {
+            passed: 1,
+            failed: 1,
+            failures: vec!["b".into()],
+            ..Tally::default()
+        };
+        assert_eq!(read(output), expected);
+    }
+
+    #[test]
+    fn what_is_unsupported_may_follow_the_name_of_the_test() {
+        let output = "running 1 test\ntest steal ... UNSUPPORTED steal: a steal clock\nok\n\ntest result: ok. 1 passed; 0 failed\n";
+        let expected = Unsupported {
+            test: "steal".into(),
+            capability: "a steal clock".into(),
+        };
+        assert_eq!(read(output).unsupported, [expected]);
+    }
+
+    #[test]
+    fn a_program_that_breaks_off_is_noticed() {
+        let mut reader = Reader::default();
+        reader.line("running 3 tests");
+        reader.line("test a ... ok");
+        assert!(!reader.end());
+        assert!(reader.end());
+    }
+}

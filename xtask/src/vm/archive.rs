@@ -1,0 +1,164 @@
+//! Debian's own kernels: chosen and fetched with a private apt state, so that the machine's package lists stay as they are.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::series::{Archive, Series, Source};
+use crate::process;
+use crate::setup::apt;
+
+/// A folder with apt's whole state for one series.
+pub(crate) struct Apt {
+    folder: PathBuf,
+}
+
+impl Apt {
+    /// Prepares the folder and fetches the package lists of the series' suites.
+    pub(crate) fn open(folder: PathBuf, series: &Series) -> Result<Self> {
+        for part in ["lists/partial", "cache/archives/partial", "download"] {
+            let part = folder.join(part);
+            fs::create_dir_all(&part)
+                .with_context(|| format!("cannot create {}", part.display()))?;
+        }
+        let lines: Result<Vec<String>> = series.sources.iter().map(source_line).collect();
+        write(&folder.join("sources.list"), &lines?.join("\n"))?;
+        write(&folder.join("status"), "")?;
+        write(&folder.join("apt.conf"), &configuration(&folder))?;
+        let apt = Self { folder };
+        let suites: Vec<&str> = series.sources.iter().map(|source| source.suite).collect();
+        process::capture(apt.command("apt-get").arg("update")).with_context(|| {
+            format!(
+                "the package lists of {} cannot be fetched",
+                suites.join(", ")
+            )
+        })?;
+        Ok(apt)
+    }
+
+    /// Names of the packages that begin with `prefix`.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let said = process::capture(self.command("apt-cache").args(["pkgnames", prefix]))?;
+        Ok(said.lines().map(str::to_owned).collect())
+    }
+
+    /// Fetches packages and unpacks them into a folder.
+    pub(crate) fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
+        let download = self.folder.join("download");
+        process::capture(
+            self.command("apt-get")
+                .arg("download")
+                .args(packages)
+                .current_dir(&download),
+        )?;
+        for deb in fs::read_dir(&download)
+            .with_context(|| format!("cannot list {}", download.display()))?
+        {
+            let deb = deb
+                .with_context(|| format!("cannot list {}", download.display()))?
+                .path();
+            process::capture(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
+            fs::remove_file(&deb).with_context(|| format!("cannot remove {}", deb.display()))?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .arg("-c")
+            .arg(self.folder.join("apt.conf"))
+            .arg("--quiet=1");
+        command
+    }
+}
+
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    // The lists are ours alone: no sandbox user can enter them, and the machine's hooks after an update are not for them.
+    // Releases of a suite that is no longer supported expire, and such kernels are just what is wanted here.
+    format!(
+        r#"Dir::State "{folder}";
+Dir::State::lists "{folder}/lists";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}/cache";
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "-";
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+APT::Sandbox::User "root";
+APT::Get::AllowUnauthenticated "false";
+Acquire::Retries "3";
+Acquire::Languages "none";
+Acquire::Check-Valid-Until "false";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+#clear APT::Update;
+"#
+    )
+}
+
+fn source_line(source: &Source) -> Result<String> {
+    let signed_by = keyring().map_or_else(String::new, |keyring| {
+        format!("[signed-by={}] ", keyring.display())
+    });
+    Ok(format!(
+        "deb {signed_by}{} {} main",
+        mirror(source.archive)?,
+        source.suite
+    ))
+}
+
+/// One keyring that knows the keys of all suites; without it apt uses those that the machine trusts.
+fn keyring() -> Option<PathBuf> {
+    let candidates = [
+        "/usr/share/keyrings/debian-archive-keyring.pgp",
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+    ];
+    candidates
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|file| file.exists())
+}
+
+/// Where the machine itself takes Debian's packages from, unless the user names a place.
+fn mirror(archive: Archive) -> Result<String> {
+    let (variable, label) = match archive {
+        Archive::Main => ("CROSSTALK_DEBIAN_MIRROR", "Debian"),
+        Archive::Security => ("CROSSTALK_DEBIAN_SECURITY_MIRROR", "Debian-Security"),
+    };
+    if let Ok(named) = env::var(variable) {
+        return Ok(named);
+    }
+    if let Some(uri) = configured(label)? {
+        return Ok(uri);
+    }
+    // A machine without package lists, such as a new container, does not know its mirrors' labels yet.
+    apt::update_once()?;
+    match configured(label)? {
+        Some(uri) => Ok(uri),
+        None => bail!(
+            "apt on this machine has no source labelled `{label}` to take test kernels from: set {variable} to a mirror's address"
+        ),
+    }
+}
+
+fn configured(label: &str) -> Result<Option<String>> {
+    let targets = process::capture(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(LABEL)|$(REPO_URI)",
+    ]))?;
+    let uri = targets.lines().find_map(|line| {
+        line.strip_prefix(label)?
+            .strip_prefix('|')
+            .map(str::to_owned)
+    });
+    Ok(uri)
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,181 @@
+//! A kernel with its modules on disk, fetched once.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::archive::Apt;
+use super::series::Series;
+use crate::process;
+
+/// Drivers that tests attach devices with; those built into a kernel are skipped.
+const MODULES: [&str; 4] = ["null_blk", "virtio_blk", "loop", "dm_mod"];
+
+/// A bootable kernel.
+pub(crate) struct Image {
+    /// What the kernel calls itself.
+    pub(crate) release: String,
+    /// The compressed kernel.
+    pub(crate) vmlinuz: PathBuf,
+    /// Modules in the order in which they must be loaded.
+    pub(crate) modules: Vec<PathBuf>,
+}
+
+impl Image {
+    /// The newest kernel of a series: the one fetched earlier, unless a fresh one is asked for.
+    pub(crate) fn get(vm: &Path, series: &Series, refresh: bool) -> Result<Self> {
+        let folder = vm.join("kernels").join(series.name);
+        let complete = folder.join("complete");
+        if refresh || !complete.exists() {
+            fetch(vm, series, &folder)?;
+            fs::write(&complete, "")
+                .with_context(|| format!("cannot write {}", complete.display()))?;
+        }
+        Self::open(&folder)
+            .with_context(|| format!("{} is damaged: delete it and try again", folder.display()))
+    }
+
+    fn open(folder: &Path) -> Result<Self> {
+        let boot = folder.join("boot");
+        let vmlinuz = only_entry(&boot, "vmlinuz-")?;
+        let name = vmlinuz.file_name().unwrap_or_default().to_string_lossy();
+        let release = name.trim_start_matches("vmlinuz-").to_owned();
+        let modules = modules(&folder.join("lib/modules").join(&release))?;
+        Ok(Self {
+            release,
+            vmlinuz,
+            modules,
+        })
+    }
+}
+
+fn fetch(vm: &Path, series: &Series, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let apt = Apt::open(vm.join("apt").join(series.name), series)?;
+    let packages = series.packages(&apt.names("linux-")?);
+    let packages = packages.with_context(|| format!("no package {}", series.wanted()))?;
+    println!("    fetching {} …", packages.join(" "));
+    apt.unpack(&packages, folder)?;
+    let merged = folder.join("usr/lib/modules");
+    if merged.exists() {
+        let lib = folder.join("lib");
+        fs::create_dir_all(&lib)
+            .and_then(|()| fs::rename(&merged, lib.join("modules")))
+            .with_context(|| format!("cannot move {}", merged.display()))?;
+    }
+    index_and_unpack_modules(folder)
+}
+
+/// The package leaves the index to its installation script, and busybox loads only uncompressed modules.
+fn index_and_unpack_modules(folder: &Path) -> Result<()> {
+    let tree = only_entry(&folder.join("lib/modules"), "")?;
+    let release = tree.file_name().unwrap_or_default().to_owned();
+    process::capture(
+        Command::new("/sbin/depmod")
+            .arg("--basedir")
+            .arg(folder)
+            .arg(&release),
+    )?;
+    for file in dependencies(&tree)? {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("xz") => drop(process::capture(
+                Command::new("xz")
+                    .args(["--decompress", "--force"])
+                    .arg(&file),
+            )?),
+            Some("zst") => drop(process::capture(
+                Command::new("zstd")
+                    .args(["-d", "--rm", "--force", "--quiet"])
+                    .arg(&file),
+            )?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn modules(tree: &Path) -> Result<Vec<PathBuf>> {
+    let files = dependencies(tree)?.into_iter();
+    Ok(files
+        .map(|file| {
+            if file.extension().is_some_and(|extension| extension == "ko") {
+                file
+            } else {
+                file.with_extension("")
+            }
+        })
+        .collect())
+}
+
+/// Files of the wanted modules and of all that they need, needed ones first.
+fn dependencies(tree: &Path) -> Result<Vec<PathBuf>> {
+    let index = tree.join("modules.dep");
+    let index =
+        fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;
+    let mut seen = HashSet::new();
+    let ordered = MODULES.iter().flat_map(|module| needed(&index, module));
+    Ok(ordered
+        .filter(|file| seen.insert(*file))
+        .map(|file| tree.join(file))
+        .collect())
+}
+
+/// One line of `modules.dep`, turned around: it names the module first, then what must be loaded before it, last one first.
+fn needed<'a>(index: &'a str, module: &str) -> Vec<&'a str> {
+    let line = index.lines().find_map(|line| {
+        line.split_once(':')
+            .filter(|(file, _)| module_name(file) == module)
+    });
+    line.map_or_else(Vec::new, |(file, before)| {
+        before.split_whitespace().rev().chain([file]).collect()
+    })
+}
+
+fn module_name(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.split('.').next().unwrap_or(name).replace('-', "_")
+}
+
+fn only_entry(folder: &Path, prefix: &str) -> Result<PathBuf> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let matching: Vec<PathBuf> = paths
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        })
+        .collect();
+    ensure!(
+        matching.len() == 1,
+        "{} holds {} files {prefix}*, not one",
+        folder.display(),
+        matching.len()
+    );
+    Ok(matching.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_needs_comes_before_it() {
+        let index = "kernel/a/dm-mod.ko.xz: kernel/b/dax.ko.xz kernel/c/base.ko.xz\nkernel/b/dax.ko.xz: kernel/c/base.ko.xz\n";
+        assert_eq!(
+            needed(index, "dm_mod"),
+            [
+                "kernel/c/base.ko.xz",
+                "kernel/b/dax.ko.xz",
+                "kernel/a/dm-mod.ko.xz"
+            ]
+        );
+        assert_eq!(needed(index, "virtio_blk"), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,76 @@
+//! The guest's first process: a script that makes an ordinary host of the kernel, runs the tests, and powers off.
+
+use std::fmt::Write;
+
+/// Begins each line that is for the host to read.
+pub(crate) const MARK: &str = "@@xtask";
+
+/// File systems and cgroup controllers as a systemd host has them, on the unified hierarchy alone.
+const HOST: &str = r"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root TERM=dumb RUST_BACKTRACE=1
+export CROSSTALK_BIN=/bin/crosstalk CROSSTALK_LOADS=/bin/loads
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+for folder in /dev/shm /run /tmp; do mount -t tmpfs tmpfs $folder; done
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t bpf bpf /sys/fs/bpf
+mount -t tracefs tracefs /sys/kernel/tracing
+for controller in cpu cpuset io memory pids; do
+    echo +$controller > /sys/fs/cgroup/cgroup.subtree_control
+done
+hostname crosstalk-vm
+ip link set lo up
+";
+
+/// The whole script.
+pub(crate) fn script(modules: &[String], tests: &[&str], filter: &[String]) -> String {
+    let mut script = HOST.to_owned();
+    for module in modules {
+        line(&mut script, &format!("insmod /modules/{module}"));
+    }
+    line(
+        &mut script,
+        &format!("echo; echo '{MARK} ready' $(uname -r) $(cut -d' ' -f1 /proc/uptime)"),
+    );
+    let filter: Vec<String> = filter.iter().map(|word| quoted(word)).collect();
+    let filter = filter.join(" ");
+    for test in tests {
+        line(&mut script, &format!("echo; echo '{MARK} begin {test}'"));
+        line(
+            &mut script,
+            &format!("(cd /tmp && /tests/{test} --test-threads=1 --nocapture {filter}) 2>&1"),
+        );
+        line(
+            &mut script,
+            &format!("status=$?; echo; echo '{MARK} end {test}' $status"),
+        );
+    }
+    line(&mut script, &format!("echo '{MARK} done'"));
+    line(&mut script, "sync; poweroff -f");
+    script
+}
+
+fn line(script: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(script, "{text}");
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_reaches_every_test_as_it_was_typed() {
+        let script = script(&[], &["kernel_a", "oracle_b"], &["it's".into()]);
+        assert!(script.contains(r"/tests/kernel_a --test-threads=1 --nocapture 'it'\''s')"));
+        assert!(script.contains(r"/tests/oracle_b --test-threads=1 --nocapture 'it'\''s')"));
+    }
+}

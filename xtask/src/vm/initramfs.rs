@@ -1,0 +1,130 @@
+//! The guest's whole file system: busybox, the programs of the run, kernel modules and one script.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cpio::newc::{Builder, ModeFileType, trailer};
+
+use super::image::Image;
+use super::init;
+use crate::programs::Programs;
+
+const BUSYBOX: &str = "/bin/busybox";
+const FOLDERS: [&str; 12] = [
+    "bin", "dev", "etc", "modules", "proc", "root", "run", "sys", "tests", "tmp", "usr", "var",
+];
+/// Libraries ask for the user's name even as root.
+const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
+const GROUP: &[u8] = b"root:x:0:\nnogroup:x:65534:\n";
+
+/// Writes the archive that the kernel unpacks at boot.
+pub(crate) fn write(
+    file: &Path,
+    image: &Image,
+    programs: &Programs,
+    filter: &[String],
+) -> Result<()> {
+    let out = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+    let mut archive = Archive {
+        out: BufWriter::new(out),
+        entries: 0,
+    };
+    let filled = fill(&mut archive, image, programs, filter);
+    filled
+        .and_then(|()| archive.finish())
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn fill(
+    archive: &mut Archive,
+    image: &Image,
+    programs: &Programs,
+    filter: &[String],
+) -> Result<()> {
+    for folder in FOLDERS {
+        archive.folder(folder)?;
+    }
+    archive.program("bin/busybox", Path::new(BUSYBOX))?;
+    archive.program("bin/crosstalk", &programs.crosstalk)?;
+    if let Some(loads) = &programs.loads {
+        archive.program("bin/loads", loads)?;
+    }
+    for test in &programs.tests {
+        archive.program(&format!("tests/{}", test.target), &test.path)?;
+    }
+    for module in &image.modules {
+        archive.program(&format!("modules/{}", file_name(module)), module)?;
+    }
+    archive.file("etc/passwd", 0o644, PASSWD)?;
+    archive.file("etc/group", 0o644, GROUP)?;
+    let modules: Vec<String> = image
+        .modules
+        .iter()
+        .map(|module| file_name(module))
+        .collect();
+    let tests: Vec<&str> = programs
+        .tests
+        .iter()
+        .map(|test| test.target.as_str())
+        .collect();
+    archive.file(
+        "init",
+        0o755,
+        init::script(&modules, &tests, filter).as_bytes(),
+    )
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+struct Archive {
+    out: BufWriter<File>,
+    entries: u32,
+}
+
+impl Archive {
+    fn folder(&mut self, name: &str) -> Result<()> {
+        self.entry(name, 0o755, ModeFileType::Directory, &[])
+    }
+
+    fn program(&mut self, name: &str, from: &Path) -> Result<()> {
+        let contents = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        self.file(name, 0o755, &contents)
+    }
+
+    fn file(&mut self, name: &str, mode: u32, contents: &[u8]) -> Result<()> {
+        self.entry(name, mode, ModeFileType::Regular, contents)
+    }
+
+    fn entry(&mut self, name: &str, mode: u32, kind: ModeFileType, contents: &[u8]) -> Result<()> {
+        // Entries with the same number would be hard links to each other.
+        self.entries += 1;
+        let size = u32::try_from(contents.len())
+            .with_context(|| format!("{name} is too large for an initramfs"))?;
+        let entry = Builder::new(name)
+            .ino(self.entries)
+            .mode(mode)
+            .nlink(1)
+            .set_mode_file_type(kind);
+        let mut writer = entry.write(&mut self.out, size);
+        writer.write_all(contents)?;
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        trailer(&mut self.out)?;
+        Ok(self.out.flush()?)
+    }
+}
+
+/// Where the archive of a series is written.
+pub(crate) fn path(vm: &Path, series: &str) -> PathBuf {
+    vm.join(format!("{series}.cpio"))
+}

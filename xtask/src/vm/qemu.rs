@@ -1,0 +1,171 @@
+//! One boot under qemu's own emulation, which needs no rights and runs every kernel on every machine.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::image::Image;
+use super::init::MARK;
+use crate::process;
+use crate::results::{Reader, Tally};
+
+/// What came out of one boot.
+pub(crate) struct Run {
+    /// Results of all test programs.
+    pub(crate) tally: Tally,
+    /// From power-on to the first test.
+    pub(crate) boot: Duration,
+}
+
+/// Status with which `timeout` tells that it ended the program.
+const TIMED_OUT: i32 = 124;
+
+/// Boots a kernel, shows and logs its console, and reads the results out of it.
+pub(crate) fn boot(
+    name: &str,
+    image: &Image,
+    initramfs: &Path,
+    log: &Path,
+    limit: Duration,
+) -> Result<Run> {
+    let mut out = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let mut console = Console {
+        start: Instant::now(),
+        boot: Duration::ZERO,
+        done: false,
+        reader: Reader::default(),
+    };
+    let status = process::stream(&mut command(image, initramfs, limit), |line| {
+        writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
+        if !console.line(line) {
+            println!("{name:>5} | {line}");
+        }
+        Ok(())
+    })?;
+    if !console.done {
+        let why = match status.code() {
+            Some(TIMED_OUT) => format!("stopped after {} s", limit.as_secs()),
+            _ => format!("the kernel stopped before the tests were done ({status})"),
+        };
+        console.reader.fail(format!("{why}: see {}", log.display()));
+    }
+    Ok(Run {
+        tally: console.reader.finish(),
+        boot: console.boot,
+    })
+}
+
+fn command(image: &Image, initramfs: &Path, limit: Duration) -> Command {
+    let mut command = Command::new("timeout");
+    command.args([
+        "--kill-after=5",
+        &limit.as_secs().to_string(),
+        "qemu-system-x86_64",
+    ]);
+    command.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+    ]);
+    command.args(["-nographic", "-no-reboot", "-nic", "none"]);
+    command
+        .arg("-kernel")
+        .arg(&image.vmlinuz)
+        .arg("-initrd")
+        .arg(initramfs);
+    // An oops is a failed test run, not something to limp on from.
+    command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic"]);
+    command
+}
+
+struct Console {
+    start: Instant,
+    boot: Duration,
+    done: bool,
+    reader: Reader,
+}
+
+impl Console {
+    /// Reads one line; true when it was meant for us alone.
+    fn line(&mut self, line: &str) -> bool {
+        let Some(message) = line.strip_prefix(MARK) else {
+            self.reader.line(line);
+            return false;
+        };
+        let words: Vec<&str> = message.split_whitespace().collect();
+        match words[..] {
+            ["ready", ..] => self.boot = self.start.elapsed(),
+            ["end", test, status] => self.end(test, status),
+            ["done"] => self.done = true,
+            _ => {}
+        }
+        true
+    }
+
+    fn end(&mut self, test: &str, status: &str) {
+        // libtest ends with 101 when a test failed, which the reader has counted.
+        let complete = self.reader.end();
+        if !complete || !matches!(status, "0" | "101") {
+            self.reader
+                .fail(format!("{test} broke off with status {status}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console(lines: &[&str]) -> Console {
+        let mut console = Console {
+            start: Instant::now(),
+            boot: Duration::ZERO,
+            done: false,
+            reader: Reader::default(),
+        };
+        for line in lines {
+            console.line(line);
+        }
+        console
+    }
+
+    #[test]
+    fn a_complete_run_is_recognised() {
+        let lines = [
+            "@@xtask begin kernel_a",
+            "running 1 test",
+            "test result: ok. 1 passed; 0 failed;",
+            "@@xtask end kernel_a 0",
+            "@@xtask done",
+        ];
+        let console = console(&lines);
+        assert!(console.done);
+        assert_eq!(
+            console.reader.finish(),
+            Tally {
+                passed: 1,
+                ..Tally::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_program_that_dies_is_a_failure() {
+        let console = console(&["running 1 test", "@@xtask end kernel_a 139"]);
+        let tally = console.reader.finish();
+        assert_eq!(
+            (tally.failed, tally.failures),
+            (1, vec!["kernel_a broke off with status 139".into()])
+        );
+        assert!(!console.done);
+    }
+}
