@@ -10,8 +10,6 @@ const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 /// A capability, by its number in include/uapi/linux/capability.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Reads other processes' files.
-    DacReadSearch = 2,
     /// Stands for `BPF` and `PERFMON` too.
     SysAdmin = 21,
     /// Lifts the limit on locked memory.
