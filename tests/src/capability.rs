@@ -1,0 +1,49 @@
+//! What this machine can stage; probed, never derived from a version number.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::truth::CpuTimes;
+
+/// Prints why a test cannot run here, in the form that the harness counts.
+pub fn unsupported(test: &str, capability: &str) {
+    println!("UNSUPPORTED {test}: {capability}");
+}
+
+/// Whether the CPU is emulated in software, where time is coarse.
+pub fn emulated() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("QEMU"))
+}
+
+/// How far a share may be from the truth: one point on hardware, three under emulation.
+pub fn share_tolerance() -> f64 {
+    if emulated() { 0.03 } else { 0.01 }
+}
+
+/// Whether the kernel keeps steal out of a task's run time (`PARAVIRT_TIME_ACCOUNTING`), so that the first field of
+/// schedstat is `run_s`; without it, it is `run_s + steal_s`. The option is visible as a member of the run queue.
+pub fn steal_outside_run_time() -> bool {
+    let btf = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+    let member = b"\0prev_steal_time_rq\0";
+    btf.windows(member.len()).any(|window| window == member)
+}
+
+/// Whether the hypervisor has reported any steal since boot.
+pub fn steal_clock_moves() -> bool {
+    CpuTimes::read(None).steal > Duration::ZERO
+}
+
+/// Whether the kernel can iterate over tasks, which waits in progress need.
+pub fn has_task_iterator() -> bool {
+    let btf = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+    let symbol = b"\0bpf_iter__task\0";
+    btf.windows(symbol.len()).any(|window| window == symbol)
+}
+
+/// The CPU on which single-CPU loads run: the last one, as the first takes most interrupts.
+pub fn test_cpu() -> usize {
+    crate::sys::allowed_cpus()
+        .ok()
+        .and_then(|cpus| cpus.last().copied())
+        .unwrap_or(0)
+}

@@ -1,0 +1,217 @@
+//! Cgroups made by the tests, in the hierarchy that owns `cpu`; each is removed when its last user is gone.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Which interface the CPU controller has here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A hierarchy of its own (`cpu.shares`, `cpu.cfs_quota_us`).
+    V1,
+    /// The unified one (`cpu.weight`, `cpu.max`).
+    V2,
+}
+
+/// The mounted hierarchy that owns the CPU controller.
+#[derive(Clone, Debug)]
+pub struct Hierarchy {
+    /// Its interface.
+    pub version: Version,
+    /// Where it is mounted.
+    pub mount: PathBuf,
+}
+
+impl Hierarchy {
+    /// Finds it in the mount table.
+    pub fn find() -> io::Result<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let rows = || mounts.lines().filter_map(mount_row);
+        let v1 = rows()
+            .find(|(_, kind, options)| *kind == "cgroup" && options.split(',').any(|o| o == "cpu"));
+        if let Some((path, ..)) = v1 {
+            return Ok(Self {
+                version: Version::V1,
+                mount: path.into(),
+            });
+        }
+        rows()
+            .find(|(path, kind, _)| *kind == "cgroup2" && has_cpu(Path::new(path)))
+            .map(|(path, ..)| Self {
+                version: Version::V2,
+                mount: path.into(),
+            })
+            .ok_or_else(|| io::Error::other("no mounted cgroup hierarchy has the cpu controller"))
+    }
+}
+
+fn mount_row(line: &str) -> Option<(&str, &str, &str)> {
+    let mut fields = line.split(' ').skip(1);
+    Some((fields.next()?, fields.next()?, fields.next()?))
+}
+
+fn has_cpu(mount: &Path) -> bool {
+    let controllers = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+    controllers.split_whitespace().any(|name| name == "cpu")
+}
+
+/// The two extremes of a cgroup's weight: with them a busy loop starves another for many seconds.
+#[derive(Clone, Copy, Debug)]
+pub enum Weight {
+    /// The smallest there is.
+    Least,
+    /// The largest there is.
+    Most,
+}
+
+/// A cgroup; clones share it.
+#[derive(Clone, Debug)]
+pub struct Cgroup(Rc<Dir>);
+
+#[derive(Debug)]
+struct Dir {
+    path: PathBuf,
+    hierarchy: Hierarchy,
+    // Held so that a parent is removed after its children.
+    _parent: Option<Cgroup>,
+}
+
+impl Cgroup {
+    /// A new cgroup below the root, for one test.
+    pub fn new() -> io::Result<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let hierarchy = Hierarchy::find()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = hierarchy
+            .mount
+            .join(format!("crosstalk-test-{}-{number}", std::process::id()));
+        let mount = hierarchy.mount.clone();
+        Self::make(path, hierarchy, &mount, None)
+    }
+
+    /// A new cgroup in this one.
+    pub fn child(&self, name: &str) -> io::Result<Self> {
+        Self::make(
+            self.0.path.join(name),
+            self.0.hierarchy.clone(),
+            &self.0.path,
+            Some(self.clone()),
+        )
+    }
+
+    fn make(
+        path: PathBuf,
+        hierarchy: Hierarchy,
+        above: &Path,
+        parent: Option<Self>,
+    ) -> io::Result<Self> {
+        if hierarchy.version == Version::V2 {
+            write(&above.join("cgroup.subtree_control"), "+cpu")?;
+        }
+        fs::create_dir(&path).map_err(|error| annotate(&path, &error))?;
+        Ok(Self(Rc::new(Dir {
+            path,
+            hierarchy,
+            _parent: parent,
+        })))
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Its path in the hierarchy, as the report shows it.
+    pub fn path(&self) -> String {
+        let inside = self
+            .0
+            .path
+            .strip_prefix(&self.0.hierarchy.mount)
+            .unwrap_or(&self.0.path);
+        format!("/{}", inside.display())
+    }
+
+    /// Sets its weight.
+    pub fn set_weight(&self, weight: Weight) -> io::Result<()> {
+        match (self.0.hierarchy.version, weight) {
+            (Version::V1, Weight::Least) => self.write("cpu.shares", "2"),
+            (Version::V1, Weight::Most) => self.write("cpu.shares", "262144"),
+            (Version::V2, Weight::Least) => self.write("cpu.weight", "1"),
+            (Version::V2, Weight::Most) => self.write("cpu.weight", "10000"),
+        }
+    }
+
+    /// Limits it to `quota` of CPU time in each `period`.
+    pub fn set_quota(&self, quota: Duration, period: Duration) -> io::Result<()> {
+        let (quota, period) = (quota.as_micros(), period.as_micros());
+        match self.0.hierarchy.version {
+            Version::V1 => {
+                self.write("cpu.cfs_period_us", &period.to_string())?;
+                self.write("cpu.cfs_quota_us", &quota.to_string())
+            }
+            Version::V2 => self.write("cpu.max", &format!("{quota} {period}")),
+        }
+    }
+
+    /// Lets it run real-time tasks, where the kernel wants a budget for them.
+    pub fn allow_realtime(&self, budget: Duration) -> io::Result<()> {
+        if self.0.path.join("cpu.rt_runtime_us").exists() {
+            self.write("cpu.rt_runtime_us", &budget.as_micros().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// How long it was throttled by its own quota, summed over CPUs.
+    pub fn throttled(&self) -> io::Result<Duration> {
+        let (key, unit) = match self.0.hierarchy.version {
+            Version::V1 => ("throttled_time", 1),
+            Version::V2 => ("throttled_usec", 1_000),
+        };
+        let stat = fs::read_to_string(self.0.path.join("cpu.stat"))?;
+        let value = stat
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+        value
+            .map(|value| Duration::from_nanos(value * unit))
+            .ok_or_else(|| io::Error::other(format!("no {key} in cpu.stat")))
+    }
+
+    /// The ids of all threads in it.
+    pub fn threads(&self) -> io::Result<Vec<u32>> {
+        let file = match self.0.hierarchy.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.threads",
+        };
+        let text = fs::read_to_string(self.0.path.join(file))?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    fn write(&self, file: &str, text: &str) -> io::Result<()> {
+        write(&self.0.path.join(file), text)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // A task that was waited for can keep its cgroup busy for a moment longer; there is no event to wait for.
+        for _ in 0..1_000 {
+            match fs::remove_dir(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                _ => return,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        eprintln!("could not remove {}: it stays busy", self.path.display());
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text).map_err(|error| annotate(path, &error))
+}
+
+fn annotate(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,19 @@
+//! Black-box tests of the `crosstalk` binary: what they need to stage a load of known shape, to read what the kernel
+//! itself says about it, and to compare.
+//!
+//! The tests know nothing of the agent's internals: they run the binary that `CROSSTALK_BIN` names and read its JSON.
+//! Everything that they create (cgroups, processes) goes away on drop, also when a test panics.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test helper that panics is a failed test"
+)]
+
+pub mod capability;
+pub mod cgroup;
+pub mod load;
+pub mod report;
+pub mod shape;
+pub mod stage;
+pub mod sys;
+pub mod truth;

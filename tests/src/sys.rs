@@ -1,0 +1,155 @@
+//! The few system calls that the standard library does not offer; the only `unsafe` of this package.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Pins the calling thread to these CPUs.
+pub fn set_affinity(cpus: &[usize]) -> io::Result<()> {
+    // SAFETY: an all-zero cpu_set_t is the valid empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for &cpu in cpus {
+        // SAFETY: CPU_SET checks the index against the size of the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    // SAFETY: the pointer and the size describe a live cpu_set_t.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
+}
+
+/// The CPUs that the calling thread may use.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: an all-zero cpu_set_t is the valid empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer and the size describe a live cpu_set_t.
+    check(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) })?;
+    let limit = libc::CPU_SETSIZE as usize;
+    // SAFETY: CPU_ISSET checks the index against the size of the set.
+    Ok((0..limit)
+        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
+        .collect())
+}
+
+/// Gives the calling thread a scheduling policy (`SCHED_*`) and, for real-time policies, a priority.
+pub fn set_policy(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
+    let param = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: `param` lives through the call; 0 is the calling thread.
+    check(unsafe { libc::sched_setscheduler(0, policy, &raw const param) }).map(drop)
+}
+
+/// CPU time that the calling thread has used.
+pub fn thread_cpu_time() -> io::Result<Duration> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a live timespec.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// CPU time (user and system) of all children of this process that were waited for.
+pub fn children_cpu_time() -> io::Result<Duration> {
+    // SAFETY: an all-zero rusage is valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a live rusage.
+    check(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) })?;
+    let of = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
+    Ok(of(usage.ru_utime) + of(usage.ru_stime))
+}
+
+/// Sends a signal to a child that the caller has not yet waited for, so that the id cannot be anyone else's.
+pub fn signal(child: &std::process::Child, signal: libc::c_int) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    // SAFETY: kill takes no pointers.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Runs `work` in a child process without exec and waits for it. The calling process must have one thread only.
+pub fn fork_and_wait(work: impl FnOnce()) -> io::Result<()> {
+    // SAFETY: the caller is single-threaded, so no lock can be held by a thread that the child lacks.
+    let child = check(unsafe { libc::fork() })?;
+    if child == 0 {
+        work();
+        // SAFETY: leaves without running the parent's destructors in the child.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a live integer and `child` is ours.
+    check(unsafe { libc::waitpid(child, &raw mut status, 0) }).map(drop)
+}
+
+/// Opens a new pseudo-terminal and returns its master and the path of its slave.
+pub fn open_pty() -> io::Result<(OwnedFd, String)> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })?;
+    // SAFETY: the descriptor is new and nobody else owns it.
+    let master = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: both take an open descriptor.
+    check(unsafe { libc::grantpt(fd) }).and_then(|_| check(unsafe { libc::unlockpt(fd) }))?;
+    let mut name = [0; 64];
+    // SAFETY: the buffer is live and its length is passed.
+    let error = unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: ptsname_r wrote a terminated string.
+    let path = unsafe { CStr::from_ptr(name.as_ptr()) };
+    Ok((master, path.to_string_lossy().into_owned()))
+}
+
+/// Number of clock ticks a second in `/proc/stat`.
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: takes no pointers.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) as u64 }
+}
+
+/// Number of CPUs that are on-line.
+pub fn online_cpus() -> usize {
+    // SAFETY: takes no pointers.
+    unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) as usize }
+}
+
+/// The kinds of kernel objects that an agent could leave behind, by their `BPF_*_GET_NEXT_ID` command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BpfObject {
+    /// A loaded program.
+    Program = 11,
+    /// A map.
+    Map = 12,
+    /// A link that attaches a program.
+    Link = 31,
+}
+
+/// Ids of all BPF objects of a kind that exist now.
+pub fn bpf_ids(kind: BpfObject) -> io::Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    loop {
+        // start_id, next_id, open_flags of union bpf_attr.
+        let mut attr = [ids.last().copied().unwrap_or(0), 0_u32, 0];
+        // SAFETY: the pointer and the size describe a live attribute.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                kind as libc::c_int,
+                attr.as_mut_ptr(),
+                size_of_val(&attr),
+            )
+        };
+        match check(result as libc::c_int) {
+            Ok(_) => ids.push(attr[1]),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(ids),
+            Err(error) => return Err(error),
+        }
+    }
+}

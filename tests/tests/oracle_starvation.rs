@@ -1,0 +1,115 @@
+//! Tasks that starve: visible while they do, and in the right place of the distribution afterwards.
+
+use std::time::Duration;
+
+use tests::capability::{has_task_iterator, test_cpu, unsupported};
+use tests::cgroup::{Cgroup, Weight};
+use tests::load::{Load, Plan, Policy};
+use tests::report::Running;
+use tests::shape::{Mode, Shape};
+use tests::stage::observe;
+
+/// More than 2^32 ns, where a shift in 32 bits wraps.
+const LONG_WAIT: Duration = Duration::from_millis(5_500);
+
+struct Pair {
+    poor: Cgroup,
+    rich: Cgroup,
+}
+
+/// Weights so far apart that the poor one gets a moment in many seconds.
+fn groups() -> Pair {
+    let (poor, rich) = (
+        Cgroup::new().expect("a cgroup"),
+        Cgroup::new().expect("a cgroup"),
+    );
+    poor.set_weight(Weight::Least).expect("a weight");
+    rich.set_weight(Weight::Most).expect("a weight");
+    Pair { poor, rich }
+}
+
+fn victim(cgroup: &Cgroup, shape: Shape) -> Load {
+    Plan::new(shape, cgroup)
+        .on(&[test_cpu()])
+        .policy(Policy::Idle)
+        .start()
+        .expect("the load starts")
+}
+
+fn hog(cgroup: &Cgroup, shape: Shape) -> Load {
+    Plan::new(shape, cgroup)
+        .on(&[test_cpu()])
+        .start()
+        .expect("the load starts")
+}
+
+#[test]
+fn a_wait_in_progress_is_shown() {
+    if !has_task_iterator() {
+        return unsupported("a_wait_in_progress_is_shown", "a task iterator");
+    }
+    let pair = groups();
+    let mut loads = [
+        hog(&pair.rich, Shape::new(Mode::Spin)),
+        victim(&pair.poor, Shape::new(Mode::Spin)),
+    ];
+    loads.iter_mut().for_each(Load::go);
+    let report = Running::start(&["--duration", "3s"]).finish();
+    loads.iter_mut().for_each(Load::stop);
+    let waiting = &report.cpu(&pair.poor.path())["waiting_now"];
+    let details = report.describe(&pair.poor.path());
+    let longest = waiting["longest_s"]
+        .as_f64()
+        .unwrap_or_else(|| panic!("longest_s is unknown\n{details}"));
+    assert!(
+        longest > 1.0,
+        "starved for more than three seconds, shown {longest} s\n{details}"
+    );
+    assert_eq!(waiting["tasks"], 1, "one task starves\n{details}");
+    assert_eq!(
+        report.0["interval"]["complete"], true,
+        "the interval ended by itself"
+    );
+}
+
+#[test]
+fn a_wait_beyond_32_bits_of_nanoseconds_does_not_wrap() {
+    let pair = groups();
+    let burst = Shape::new(Mode::Spin).cpu_time(LONG_WAIT);
+    let seen = observe(&mut [
+        hog(&pair.rich, burst),
+        victim(&pair.poor, Shape::new(Mode::Spin).wall(LONG_WAIT)),
+    ]);
+    let path = pair.poor.path();
+    let details = seen.report.describe(&path);
+    let (wait, truth) = (seen.report.wait(&path), seen.truth(&pair.poor).wait_s());
+    println!(
+        "waited {wait} s, truth {truth} s in {} slices",
+        seen.truth(&pair.poor).slices
+    );
+    assert!(
+        truth > 4.3,
+        "the stage failed: the victim waited {truth} s only"
+    );
+    assert!(
+        (wait - truth).abs() <= 0.001 * truth + 1e-4,
+        "waited {wait} s, schedstat {truth} s\n{details}"
+    );
+    let quantile = |name: &str| {
+        seen.report.cpu(&path)["delay"][name]
+            .as_f64()
+            .expect("a quantile")
+    };
+    let longest = quantile("p999_s");
+    // One bucket is 19 % wide.
+    let within = longest > 4.0 && longest <= truth * 1.2;
+    assert!(
+        within,
+        "one wait of about {truth} s, p999 is {longest} s\n{details}"
+    );
+    let blamed = seen.report.blame(&path, &pair.rich.path());
+    assert!(
+        blamed > 0.9 * wait,
+        "the hog took most of {wait} s, it is blamed for {blamed} s\n{details}"
+    );
+}

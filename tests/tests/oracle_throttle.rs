@@ -1,0 +1,197 @@
+//! Throttled time against the kernel's own, for quotas on the cgroup itself and on its parent.
+//!
+//! All threads of a throttled cgroup that want the CPU wait through each throttle, and all of them share one CPU here:
+//! their throttled waits are the kernel's throttled time, times the threads. On a CPU that nobody else uses that is
+//! 400 of 480 ms for 5 threads at 20 of 100 ms, and 0.803 of the wait for 50.
+
+use std::time::Duration;
+
+use tests::capability::test_cpu;
+use tests::cgroup::Cgroup;
+use tests::load::{Load, Plan};
+use tests::shape::{Mode, Shape};
+use tests::stage::{Observation, observe};
+use tests::truth::CpuTimes;
+
+const WINDOW: Duration = Duration::from_secs(3);
+const TOLERANCE: f64 = 0.03;
+
+#[derive(Clone, Copy)]
+struct Case {
+    threads: usize,
+    nested: bool,
+    neighbor: bool,
+    /// The part of the wait that is throttled when nobody else uses the CPU.
+    alone: f64,
+}
+
+fn spinner(cgroup: &Cgroup, threads: usize) -> Load {
+    let shape = Shape::new(Mode::Spin).threads(threads).wall(WINDOW);
+    Plan::new(shape, cgroup)
+        .on(&[test_cpu()])
+        .start()
+        .expect("the load starts")
+}
+
+fn check(case: Case) {
+    let limited = Cgroup::new().expect("a cgroup");
+    let group = if case.nested {
+        limited.child("inner").expect("a cgroup")
+    } else {
+        limited.clone()
+    };
+    let neighbor = Cgroup::new().expect("a cgroup");
+    let mut loads = vec![spinner(&group, case.threads)];
+    if case.neighbor {
+        loads.push(spinner(&neighbor, 1));
+    }
+    // Set last: the loads would wait for their quota while they start.
+    limited
+        .set_quota(Duration::from_millis(20), Duration::from_millis(100))
+        .expect("a quota");
+
+    let (throttled, cpu) = (
+        limited.throttled().expect("cpu.stat"),
+        CpuTimes::read(Some(test_cpu())),
+    );
+    let seen = observe(&mut loads);
+    let throttled = limited
+        .throttled()
+        .expect("cpu.stat")
+        .saturating_sub(throttled);
+    let throttled = throttled.as_secs_f64() * case.threads as f64;
+    let cpu = CpuTimes::read(Some(test_cpu())).since(cpu);
+
+    assert_throttled(&seen, &group, throttled);
+    if !case.neighbor && nobody_else(&seen, &group, cpu) {
+        let share = seen.report.cause(&group.path(), "throttled") / seen.report.wait(&group.path());
+        let within = (share - case.alone).abs() <= TOLERANCE;
+        assert!(
+            within,
+            "throttled {share} of the wait, {} by arithmetic\n{}",
+            case.alone,
+            seen.report.describe(&group.path())
+        );
+    }
+    if case.neighbor {
+        assert_not_blamed(&seen, &group, &neighbor, case.threads, throttled);
+    }
+}
+
+fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64) {
+    let path = group.path();
+    let (ours, wait) = (
+        seen.report.cause(&path, "throttled"),
+        seen.truth(group).wait_s(),
+    );
+    println!(
+        "throttled {ours:.3} s of {wait:.3} s ({:.3}), cpu.stat {truth:.3} s",
+        ours / wait
+    );
+    assert!(truth > 0.0, "the quota did not throttle");
+    let within = (ours - truth).abs() <= TOLERANCE * wait;
+    assert!(
+        within,
+        "throttled {ours} s of {wait} s, cpu.stat says {truth} s\n{}",
+        seen.report.describe(&path)
+    );
+    let figure = seen.report.figure(&path, "throttled_s");
+    assert!(
+        (figure - ours).abs() <= 1e-6,
+        "throttled_s is {figure}, as a cause {ours}"
+    );
+    // Time on the run queue is accounted in full, whatever its causes.
+    let (ours, slack) = (
+        seen.report.wait(&path) + seen.report.phantoms(),
+        5e-6 * seen.threads(group) as f64,
+    );
+    assert!(
+        ours >= wait * 0.999 - slack,
+        "waits {ours} s, schedstat {wait} s\n{}",
+        seen.report.describe(&path)
+    );
+}
+
+/// Whether the rest of the machine left this CPU alone, by its own figures.
+fn nobody_else(seen: &Observation, group: &Cgroup, cpu: CpuTimes) -> bool {
+    let others = cpu.busy.as_secs_f64() + cpu.steal.as_secs_f64() - seen.truth(group).run_s();
+    println!("others used the CPU for {others:.3} s");
+    others < 0.02 * WINDOW.as_secs_f64()
+}
+
+/// While the cgroup is throttled the neighbour runs all the time, and is to blame for none of it.
+fn assert_not_blamed(
+    seen: &Observation,
+    group: &Cgroup,
+    neighbor: &Cgroup,
+    threads: usize,
+    throttled: f64,
+) {
+    let wait = seen.truth(group).wait_s();
+    let (ours, all) = (
+        seen.report.blame(&group.path(), &neighbor.path()),
+        seen.truth(neighbor).run_s() * threads as f64,
+    );
+    let limit = all - throttled + TOLERANCE * wait;
+    println!("neighbor blamed for {ours:.3} s, at most {limit:.3} s");
+    let details = seen.report.describe(&group.path());
+    assert!(
+        ours <= limit,
+        "blamed for {ours} s of {wait} s, but {throttled} s were throttled\n{details}"
+    );
+}
+
+const FIVE: Case = Case {
+    threads: 5,
+    nested: false,
+    neighbor: false,
+    alone: 0.833,
+};
+const FIFTY: Case = Case {
+    threads: 50,
+    alone: 0.803,
+    ..FIVE
+};
+
+#[test]
+fn five_threads() {
+    check(FIVE);
+}
+
+#[test]
+fn fifty_threads() {
+    check(FIFTY);
+}
+
+#[test]
+fn five_threads_below_a_limited_parent() {
+    check(Case {
+        nested: true,
+        ..FIVE
+    });
+}
+
+#[test]
+fn fifty_threads_below_a_limited_parent() {
+    check(Case {
+        nested: true,
+        ..FIFTY
+    });
+}
+
+#[test]
+fn a_neighbor_is_not_blamed_for_a_quota() {
+    check(Case {
+        neighbor: true,
+        ..FIVE
+    });
+}
+
+#[test]
+fn a_neighbor_is_not_blamed_for_the_quota_of_a_parent() {
+    check(Case {
+        neighbor: true,
+        nested: true,
+        ..FIVE
+    });
+}
