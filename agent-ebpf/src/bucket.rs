@@ -31,17 +31,30 @@ pub fn of_ns(ns: u64) -> usize {
         return ZERO_BUCKET;
     }
     let octave = floor_log2(units);
-    let mantissa = if octave >= 16 { units >> (octave - 16) } else { units << (16 - octave) };
+    let mantissa = if octave >= 16 {
+        units >> (octave - 16)
+    } else {
+        units << (16 - octave)
+    };
     // 2^16 times 2^(1/4), 2^(2/4), 2^(3/4)
     let quarter =
         (mantissa >= 77_936) as u32 + (mantissa >= 92_682) as u32 + (mantissa >= 110_218) as u32;
     let bucket = (1 + 4 * (octave - 10) + quarter) as usize;
-    if bucket > LAST_BUCKET { LAST_BUCKET } else { bucket }
+    if bucket > LAST_BUCKET {
+        LAST_BUCKET
+    } else {
+        bucket
+    }
 }
 
 /// The OTLP index of a bucket; `None` for the zero bucket and the padding.
 pub fn otlp_index(bucket: usize) -> Option<i32> {
-    (1..=LAST_BUCKET).contains(&bucket).then(|| FIRST_INDEX + bucket as i32 - 1)
+    if bucket == ZERO_BUCKET || bucket > LAST_BUCKET {
+        return None;
+    }
+    i32::try_from(bucket)
+        .ok()
+        .map(|bucket| FIRST_INDEX + bucket - 1)
 }
 
 /// The position of the highest set bit; `value` must not be 0.

@@ -52,7 +52,11 @@ impl Tokens {
         if self.left > SAVED {
             self.left = SAVED;
         }
-        if self.left < wanted { self.left } else { wanted }
+        if self.left < wanted {
+            self.left
+        } else {
+            wanted
+        }
     }
 
     /// Takes what was spent.

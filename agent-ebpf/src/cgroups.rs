@@ -11,7 +11,7 @@ use crate::{
 /// `cgroup_mkdir(cgrp, path)`.
 #[inline(always)]
 pub(crate) fn made(ctx: &BtfTracePointContext) {
-    let cgroup = argument(ctx, 0) as *const u8;
+    let cgroup = argument::<0>(ctx) as *const u8;
     if cgroup_hierarchy(cgroup) != frozen!(SETTINGS.hierarchy) {
         return;
     }
@@ -27,7 +27,7 @@ pub(crate) fn made(ctx: &BtfTracePointContext) {
         let length = bpf_probe_read_kernel_str(
             (&raw mut (*event).path).cast(),
             PATH_BYTES as u32,
-            argument(ctx, 1) as *const _,
+            argument::<1>(ctx) as *const _,
         );
         (*event).length = if length > 0 { length as u32 - 1 } else { 0 };
     }

@@ -100,7 +100,11 @@ pub struct History {
 impl Block {
     #[inline(always)]
     fn reset(&mut self, start: u64) {
-        self.head = Head { start, end: start, ..Head::default() };
+        self.head = Head {
+            start,
+            end: start,
+            ..Head::default()
+        };
         self.shares[0].owner = Owner::IDLE.0;
     }
 
@@ -191,7 +195,10 @@ impl History {
     pub fn record(&mut self, slice: Slice) {
         let start = self.end;
         self.end = slice.end;
-        let ran = slice.end.wrapping_sub(start).wrapping_sub(slice.steal + slice.irq);
+        let ran = slice
+            .end
+            .wrapping_sub(start)
+            .wrapping_sub(slice.steal + slice.irq);
         let index = self.closed[0];
         let open = self.block_mut(0, index);
         if open.head.end == start && open.shares[0].owner == slice.owner.0 {
@@ -205,7 +212,10 @@ impl History {
         }
         let open = self.block_mut(0, next);
         open.reset(start);
-        open.shares[0] = Share { owner: slice.owner.0, ..Share::default() };
+        open.shares[0] = Share {
+            owner: slice.owner.0,
+            ..Share::default()
+        };
         open.extend(slice, ran);
     }
 
@@ -293,7 +303,12 @@ mod tests {
         history.start(now);
         for slice in slices {
             now += slice.length;
-            history.record(Slice { owner: slice.owner, end: now, steal: slice.steal, irq: 0 });
+            history.record(Slice {
+                owner: slice.owner,
+                end: now,
+                steal: slice.steal,
+                irq: 0,
+            });
         }
         history
     }
@@ -436,10 +451,17 @@ mod tests {
     #[test]
     fn a_storm_of_two_owners_is_known_far_back() {
         let slices: Vec<Ran> = (0..300_000)
-            .map(|i| Ran { owner: owner(2 + i % 2), length: 3, steal: 0 })
+            .map(|i| Ran {
+                owner: owner(2 + i % 2),
+                length: 3,
+                steal: 0,
+            })
             .collect();
         let history = history_of(&slices);
-        let window = Interval { start: history.end - 800_000, end: history.end };
+        let window = Interval {
+            start: history.end - 800_000,
+            end: history.end,
+        };
         let (tally, blame) = walked(&history, &[window], owner(4));
         assert!(tally.total().abs_diff(800_000) < 50);
         assert!(tally.steps < 120, "{} steps", tally.steps);
@@ -451,10 +473,17 @@ mod tests {
     #[test]
     fn more_owners_than_shares_keep_the_cause() {
         let slices: Vec<Ran> = (0..10_000)
-            .map(|i| Ran { owner: owner(2 + i % 40), length: 100, steal: 0 })
+            .map(|i| Ran {
+                owner: owner(2 + i % 40),
+                length: 100,
+                steal: 0,
+            })
             .collect();
         let history = history_of(&slices);
-        let window = Interval { start: history.end - 500_000, end: history.end };
+        let window = Interval {
+            start: history.end - 500_000,
+            end: history.end,
+        };
         let (tally, blame) = walked(&history, &[window], owner(90));
         assert!(tally.total().abs_diff(500_000) < 50);
         assert_eq!(tally.total(), tally.neighbor);
@@ -463,11 +492,29 @@ mod tests {
 
     #[test]
     fn time_before_the_first_slice_is_not_invented() {
-        let history = history_of(&[Ran { owner: owner(2), length: 500, steal: 0 }]);
-        let (tally, _) = walked(&history, &[Interval { start: 0, end: 1_500 }], owner(3));
+        let history = history_of(&[Ran {
+            owner: owner(2),
+            length: 500,
+            steal: 0,
+        }]);
+        let (tally, _) = walked(
+            &history,
+            &[Interval {
+                start: 0,
+                end: 1_500,
+            }],
+            owner(3),
+        );
         assert_eq!(tally.total(), 500);
         let empty: Box<History> = bytemuck::allocation::zeroed_box();
-        let (tally, _) = walked(&empty, &[Interval { start: 0, end: 1_500 }], owner(3));
+        let (tally, _) = walked(
+            &empty,
+            &[Interval {
+                start: 0,
+                end: 1_500,
+            }],
+            owner(3),
+        );
         assert_eq!(tally.total(), 0);
     }
 }

@@ -4,13 +4,13 @@
 //! tracepoint's arguments; what this kernel lacks is removed as dead code. Plain loads only: a
 //! bad pointer reads as 0.
 
-use core::ptr::read_volatile;
+use core::ptr::{read_volatile, write_volatile};
 
 use agent_ebpf::{
     layout::{ABSENT, Offsets, PF_KTHREAD, Settings},
     owner::KernelFamily,
 };
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
 
 /// Where this kernel keeps things; userspace sets it before loading.
 #[unsafe(no_mangle)]
@@ -33,17 +33,11 @@ macro_rules! frozen {
 }
 pub(crate) use frozen;
 
-/// Argument `index` of a typed tracepoint.
+/// Argument `INDEX` of a typed tracepoint: a constant, for a variable context offset is refused.
 #[inline(always)]
-pub(crate) fn argument(ctx: &BtfTracePointContext, index: u32) -> u64 {
-    // By branches: a variable context offset is refused.
-    match index {
-        0 => ctx.arg::<u64>(0),
-        1 => ctx.arg::<u64>(1),
-        2 => ctx.arg::<u64>(2),
-        3 => ctx.arg::<u64>(3),
-        _ => 0,
-    }
+pub(crate) fn argument<const INDEX: usize>(ctx: &BtfTracePointContext) -> u64 {
+    // SAFETY: the verifier checks that the tracepoint has the argument.
+    unsafe { read_volatile(ctx.as_ptr().cast::<u64>().add(INDEX)) }
 }
 
 #[inline(always)]
@@ -67,8 +61,15 @@ pub(crate) struct RunQueue(*const u8);
 
 impl Task {
     #[inline(always)]
-    pub(crate) fn argument(ctx: &BtfTracePointContext, index: u32) -> Task {
-        Task(argument(ctx, index) as *const u8)
+    pub(crate) fn first(ctx: &BtfTracePointContext) -> Task {
+        Task(argument::<0>(ctx) as *const u8)
+    }
+
+    /// The second or third argument.
+    #[inline(always)]
+    pub(crate) fn second_or_third(ctx: &BtfTracePointContext, index: u32) -> Task {
+        let (second, third) = (argument::<1>(ctx), argument::<2>(ctx));
+        Task(if index == 1 { second } else { third } as *const u8)
     }
 
     #[inline(always)]
@@ -199,9 +200,14 @@ pub(crate) fn cgroup_hierarchy(cgroup: *const u8) -> u32 {
 }
 
 impl CfsRq {
+    /// The address as a number, by way of `scratch`, a value of a map.
     #[inline(always)]
-    pub(crate) fn address(self) -> u64 {
-        self.0 as u64
+    pub(crate) fn address(self, scratch: &mut u64) -> u64 {
+        // SAFETY: a valid reference; volatile, or the pointer itself would be handed on.
+        unsafe {
+            write_volatile(scratch, self.0 as u64);
+            read_volatile(scratch)
+        }
     }
 
     #[inline(always)]
@@ -231,13 +237,21 @@ impl RunQueue {
     #[inline(always)]
     pub(crate) fn steal_clock(self) -> u64 {
         let offset = frozen!(OFFSETS.rq_steal);
-        if offset == ABSENT { 0 } else { load(self.0, offset) }
+        if offset == ABSENT {
+            0
+        } else {
+            load(self.0, offset)
+        }
     }
 
     /// Interrupts so far, nanoseconds; stays 0 where the kernel does not account them.
     #[inline(always)]
     pub(crate) fn irq_clock(self) -> u64 {
         let offset = frozen!(OFFSETS.rq_irq);
-        if offset == ABSENT { 0 } else { load(self.0, offset) }
+        if offset == ABSENT {
+            0
+        } else {
+            load(self.0, offset)
+        }
     }
 }

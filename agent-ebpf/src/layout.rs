@@ -291,8 +291,10 @@ pub struct Cpu {
     pub free: FreeSlots,
     /// Room for the parts of the wait in work.
     pub windows: Windows,
+    /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
+    pub address: u64,
     /// Reserved: the history starts on a cache line.
-    pub _pad2: [u64; 6],
+    pub _pad2: [u64; 5],
     /// What ran on this CPU.
     pub history: History,
 }
@@ -517,7 +519,14 @@ mod tests {
         assert_eq!(size_of::<CgroupBucket>(), 64);
         assert!(size_of::<Cpu>() <= 70 * 1024, "{}", size_of::<Cpu>());
         let history = core::mem::offset_of!(Cpu, history);
-        assert_eq!((history % 64, size_of::<Cpu>() % 64, size_of::<History>() % 64), (0, 0, 0));
+        assert_eq!(
+            (
+                history % 64,
+                size_of::<Cpu>() % 64,
+                size_of::<History>() % 64
+            ),
+            (0, 0, 0)
+        );
     }
 
     #[test]

@@ -4,6 +4,18 @@
 //! Pure and `no_std`: the same code runs in the kernel, in the agent and in property tests on the
 //! host. It refuses to know aya, cgroup names and where its memory lives.
 #![cfg_attr(not(test), no_std)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call costs a frame of a 512-byte stack and hides types from the verifier"
+)]
+#![expect(
+    clippy::cast_lossless,
+    reason = "`From` is not const and not inlined in every build"
+)]
+#![expect(
+    clippy::pub_underscore_fields,
+    reason = "padding that both sides must zero"
+)]
 
 pub mod baseline;
 pub mod bucket;

@@ -1,6 +1,7 @@
 //! The kernel programs of Crosstalk, one for each hook.
 #![no_std]
 #![no_main]
+#![no_builtins]
 // The target has atomic additions, and no atomic types.
 #![expect(internal_features, reason = "the only way to an atomic addition")]
 #![feature(core_intrinsics)]

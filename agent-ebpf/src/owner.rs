@@ -64,7 +64,9 @@ impl Owner {
         if !self.is_kernel() {
             return None;
         }
-        KernelFamily::ALL.get((self.0 - SLOT_KERNEL) as usize).copied()
+        KernelFamily::ALL
+            .get((self.0 - SLOT_KERNEL) as usize)
+            .copied()
     }
 }
 

@@ -37,7 +37,10 @@ pub(crate) fn split(
     let grown = sum.wrapping_sub(track.self_time);
     if grown != 0 && grown < sum.wrapping_add(1) {
         track.self_time = sum;
-        track.push(Interval { start: wait.end.saturating_sub(grown), end: wait.end });
+        track.push(Interval {
+            start: wait.end.saturating_sub(grown),
+            end: wait.end,
+        });
     }
     track.split(wait, &mut cpu.windows)
 }
@@ -76,7 +79,10 @@ pub(crate) fn unthrottle_up(ctx: &FEntryContext) {
         && hooked.throttle_count == 1
         && hooked.track.open != 0
     {
-        let interval = Interval { start: hooked.track.open, end: hooked.clock };
+        let interval = Interval {
+            start: hooked.track.open,
+            end: hooked.clock,
+        };
         hooked.track.open = 0;
         if interval.end > interval.start {
             hooked.track.push(interval);

@@ -28,7 +28,7 @@ use crate::{
 /// `sched_switch(preempt, prev, next[, prev_state])`.
 #[inline(always)]
 pub(crate) fn switch(ctx: &BtfTracePointContext) {
-    let next = Task::argument(ctx, frozen!(OFFSETS.arg_next));
+    let next = Task::second_or_third(ctx, frozen!(OFFSETS.arg_next));
     let cfs_rq = next.cfs_rq();
     let rq = cfs_rq.run_queue();
     let number = rq.cpu();
@@ -45,11 +45,19 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
             cpu.accounted += 1;
         }
         Err(reason) => {
-            cpu.drops[reason as usize] += 1;
+            count_drop(cpu, reason);
             cpu.open_owner = owner_of(next, cpu).0;
         }
     }
     clock::stop(cpu, timed);
+}
+
+#[inline(always)]
+fn count_drop(cpu: &mut Cpu, reason: Drop) {
+    // A checked index: the program must not hold a panic.
+    if let Some(count) = cpu.drops.get_mut(reason as usize) {
+        *count += 1;
+    }
 }
 
 /// Closes the slice of the task that leaves.
@@ -70,11 +78,25 @@ fn leave(
         cpu.history.steal_clock = steal_clock;
         cpu.history.irq_clock = irq_clock;
         cpu.history.start(now);
-        return Err(if start == 0 { Drop::FirstSwitch } else { Drop::ClockBackwards });
+        return Err(if start == 0 {
+            Drop::FirstSwitch
+        } else {
+            Drop::ClockBackwards
+        });
     }
     let length = now - start;
-    let steal = part_of(length, &mut cpu.steal_clock, &mut cpu.steal_carry, steal_clock);
-    let irq = part_of(length - steal, &mut cpu.irq_clock, &mut cpu.irq_carry, irq_clock);
+    let steal = part_of(
+        length,
+        &mut cpu.steal_clock,
+        &mut cpu.steal_carry,
+        steal_clock,
+    );
+    let irq = part_of(
+        length - steal,
+        &mut cpu.irq_clock,
+        &mut cpu.irq_carry,
+        irq_clock,
+    );
     let owner = Owner(cpu.open_owner);
     if let Some(cell) = maps::cell(number, owner) {
         cell.run_ns += length - steal - irq;
@@ -92,12 +114,12 @@ fn count_switch(ctx: &BtfTracePointContext, cell: &mut Cell, owner: Owner) {
     if owner.is_idle() {
         return;
     }
-    let prev = Task::argument(ctx, frozen!(OFFSETS.arg_prev));
+    let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
     let state = match frozen!(OFFSETS.arg_prev_state) {
         ABSENT => prev.state(),
-        index => argument(ctx, index) as u32,
+        _ => argument::<3>(ctx) as u32,
     };
-    let preempted = argument(ctx, 0) & 0xff != 0;
+    let preempted = argument::<0>(ctx) & 0xff != 0;
     if !preempted && state != 0 {
         cell.switches_voluntary += 1;
     } else {
@@ -128,9 +150,24 @@ fn advance(history: &mut History, owner: Owner, now: u64, steal_clock: u64, irq_
         return;
     }
     let length = now - history.end;
-    let steal = part_of(length, &mut history.steal_clock, &mut history.steal_carry, steal_clock);
-    let irq = part_of(length - steal, &mut history.irq_clock, &mut history.irq_carry, irq_clock);
-    history.record(Slice { owner, end: now, steal, irq });
+    let steal = part_of(
+        length,
+        &mut history.steal_clock,
+        &mut history.steal_carry,
+        steal_clock,
+    );
+    let irq = part_of(
+        length - steal,
+        &mut history.irq_clock,
+        &mut history.irq_carry,
+        irq_clock,
+    );
+    history.record(Slice {
+        owner,
+        end: now,
+        steal,
+        irq,
+    });
 }
 
 /// Accounts the wait of the task that enters.
@@ -145,7 +182,11 @@ fn enter(cpu: &mut Cpu, number: u32, next: Task, cfs_rq: CfsRq, now: u64) {
     cpu.open_owner = owner.0;
 
     let queued = next.last_queued();
-    let here = if queued != 0 && queued < now { now - queued } else { 0 };
+    let here = if queued != 0 && queued < now {
+        now - queued
+    } else {
+        0
+    };
     let before = next.run_delay();
     let total = before + here;
     let tag = baseline::tag(pid, next.start_time());
@@ -176,8 +217,14 @@ fn enter(cpu: &mut Cpu, number: u32, next: Task, cfs_rq: CfsRq, now: u64) {
         take_moved(cpu, pid, tag, &mut wait);
     }
     if here != 0 {
-        let place = Place { queue: number, cells: number };
-        let segment = Interval { start: now - here, end: now };
+        let place = Place {
+            queue: number,
+            cells: number,
+        };
+        let segment = Interval {
+            start: now - here,
+            end: now,
+        };
         account(cpu, cell, place, next, cfs_rq, owner, segment, &mut wait);
     }
     maps::count_delay(number, owner, bucket::of_ns(wait.contention));
@@ -227,7 +274,10 @@ fn take_moved(cpu: &mut Cpu, pid: u32, tag: u64, wait: &mut Split) {
 
 /// Accounts one segment of a wait on one run queue: causes and culprits.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "inlined: a structure would live on the stack")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inlined: a structure would live on the stack"
+)]
 fn account(
     cpu: &mut Cpu,
     cell: &mut Cell,
@@ -244,12 +294,14 @@ fn account(
     if task.prio() >= FAIR_PRIO {
         match frozen!(SETTINGS.throttle) {
             m if m == ThrottleMethod::SelfTime as u32 => {
-                throttled = split(cpu, place.queue, cfs_rq.address(), segment, || {
+                let address = cfs_rq.address(&mut cpu.address);
+                throttled = split(cpu, place.queue, address, segment, || {
                     cfs_rq.throttled_self_time()
                 });
             }
             m if m == ThrottleMethod::Hooks as u32 => {
-                throttled = split_known(cpu, place.queue, cfs_rq.address(), segment);
+                let address = cfs_rq.address(&mut cpu.address);
+                throttled = split_known(cpu, place.queue, address, segment);
             }
             m if m == ThrottleMethod::Unknown as u32 && task.has_quota() => {
                 wait.contention += length;
@@ -269,12 +321,11 @@ fn account(
     let detail = maps::detail();
     let steps = cpu.tokens.offer(segment.end, Detail::steps(detail));
     let mut no_room = 0;
-    let tally =
-        walk::<STEPS_PER_EVENT>(&cpu.history, &cpu.windows, owner, steps, |culprit, ns| {
-            if !maps::add_blame(place.cells, owner, culprit, ns) {
-                no_room += ns;
-            }
-        });
+    let tally = walk::<STEPS_PER_EVENT>(&cpu.history, &cpu.windows, owner, steps, |culprit, ns| {
+        if !maps::add_blame(place.cells, owner, culprit, ns) {
+            no_room += ns;
+        }
+    });
     cpu.tokens.spend(tally.steps);
     cpu.walk_steps += tally.steps;
     cpu.pairs_full_ns += no_room;
@@ -327,7 +378,7 @@ fn owner_of(task: Task, cpu: &mut Cpu) -> Owner {
 /// wait so far is accounted here, while the history is that of the CPU it waited for.
 #[inline(always)]
 pub(crate) fn migrate(ctx: &BtfTracePointContext) {
-    let task = Task::argument(ctx, 0);
+    let task = Task::first(ctx);
     if task.on_rq() != ON_RQ_MIGRATING {
         return;
     }
@@ -368,9 +419,27 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         leave_open(cpu, cell, Reason::BeforeStart, run_delay - seen);
     } else {
         let running = Owner(cpu.open_owner);
-        advance(&mut cpu.history, running, now, rq.steal_clock(), rq.irq_clock());
-        let segment = Interval { start: now.saturating_sub(run_delay - seen), end: now };
-        account(cpu, cell, Place { queue, cells }, task, cfs_rq, owner, segment, &mut wait);
+        advance(
+            &mut cpu.history,
+            running,
+            now,
+            rq.steal_clock(),
+            rq.irq_clock(),
+        );
+        let segment = Interval {
+            start: now.saturating_sub(run_delay - seen),
+            end: now,
+        };
+        account(
+            cpu,
+            cell,
+            Place { queue, cells },
+            task,
+            cfs_rq,
+            owner,
+            segment,
+            &mut wait,
+        );
     }
     add_moved(pid, tag, baseline & MOVED != 0, wait);
 }

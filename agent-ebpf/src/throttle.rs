@@ -98,7 +98,11 @@ impl Track {
         if index < INTERVALS {
             self.intervals[index] = interval;
         }
-        self.next = if index + 1 < INTERVALS { index as u32 + 1 } else { 0 };
+        self.next = if index + 1 < INTERVALS {
+            index as u32 + 1
+        } else {
+            0
+        };
         if self.kept < INTERVALS as u32 {
             self.kept += 1;
         }
@@ -112,7 +116,11 @@ impl Track {
         let mut throttled = 0;
         let mut end = wait.end;
         if self.open != 0 && self.open < end {
-            let start = if self.open > wait.start { self.open } else { wait.start };
+            let start = if self.open > wait.start {
+                self.open
+            } else {
+                wait.start
+            };
             throttled += end - start;
             end = start;
         }
@@ -121,7 +129,11 @@ impl Track {
             if back >= self.kept || end <= wait.start {
                 break;
             }
-            index = if index == 0 { INTERVALS as u32 - 1 } else { index - 1 };
+            index = if index == 0 {
+                INTERVALS as u32 - 1
+            } else {
+                index - 1
+            };
             let at = opaque(index as usize);
             if at >= INTERVALS {
                 break;
@@ -130,8 +142,16 @@ impl Track {
             if interval.end <= wait.start {
                 break;
             }
-            let until = if interval.end < end { interval.end } else { end };
-            let from = if interval.start > wait.start { interval.start } else { wait.start };
+            let until = if interval.end < end {
+                interval.end
+            } else {
+                end
+            };
+            let from = if interval.start > wait.start {
+                interval.start
+            } else {
+                wait.start
+            };
             if from >= until {
                 continue;
             }
@@ -198,7 +218,13 @@ mod tests {
     fn a_wait_over_many_periods_keeps_all_of_them() {
         let (track, _) = track(&[(20, 80); 10]);
         let mut windows: Windows = Zeroable::zeroed();
-        let throttled = track.split(Interval { start: 1_000, end: 2_000 }, &mut windows);
+        let throttled = track.split(
+            Interval {
+                start: 1_000,
+                end: 2_000,
+            },
+            &mut windows,
+        );
         assert_eq!((throttled, windows.count), (800, 10));
     }
 }

@@ -36,12 +36,21 @@ pub(crate) fn print(ctx: *const IterTask) {
         return;
     }
     let id = task.cgroup_id();
-    let mut waiting = Waiting { id, ns: clock - queued, tid: task.pid(), family: 0 };
+    let mut waiting = Waiting {
+        id,
+        ns: clock - queued,
+        tid: task.pid(),
+        family: 0,
+    };
     if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
         waiting.family = 1 + task.kernel_family() as u32;
     }
     // SAFETY: the record outlives the call.
     unsafe {
-        bpf_seq_write((*meta).seq, (&raw const waiting).cast(), size_of::<Waiting>() as u32);
+        bpf_seq_write(
+            (*meta).seq,
+            (&raw const waiting).cast(),
+            size_of::<Waiting>() as u32,
+        );
     }
 }

@@ -47,11 +47,15 @@ struct Scale {
 
 impl Scale {
     const SHIFT: u64 = 20;
-    const WHOLE: Scale = Scale { fraction: 1 << Self::SHIFT };
+    const WHOLE: Scale = Scale {
+        fraction: 1 << Self::SHIFT,
+    };
 
     #[inline(always)]
     fn ratio(part: u64, whole: u64) -> Scale {
-        Scale { fraction: (part << Self::SHIFT) / whole }
+        Scale {
+            fraction: (part << Self::SHIFT) / whole,
+        }
     }
 
     #[inline(always)]
@@ -66,13 +70,7 @@ impl Scale {
 
 impl Tally {
     #[inline(always)]
-    fn add_owner(
-        &mut self,
-        victim: Owner,
-        owner: u32,
-        ns: u64,
-        blame: &mut impl FnMut(u32, u64),
-    ) {
+    fn add_owner(&mut self, victim: Owner, owner: u32, ns: u64, blame: &mut impl FnMut(u32, u64)) {
         if owner == victim.0 {
             self.own += ns;
             return;
@@ -171,8 +169,16 @@ pub fn walk<const MOST: u64>(
         }
         block = history.block(level, index);
         let head = block.head;
-        let from = if head.start > window.start { head.start } else { window.start };
-        let until = if head.end < window.end { head.end } else { window.end };
+        let from = if head.start > window.start {
+            head.start
+        } else {
+            window.start
+        };
+        let until = if head.end < window.end {
+            head.end
+        } else {
+            window.end
+        };
         if from < until {
             let whole = from == head.start && until == head.end;
             if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
@@ -180,7 +186,11 @@ pub fn walk<const MOST: u64>(
                 continue;
             }
             let overlap = until - from;
-            scale = if whole { Scale::WHOLE } else { Scale::ratio(overlap, head.end - head.start) };
+            scale = if whole {
+                Scale::WHOLE
+            } else {
+                Scale::ratio(overlap, head.end - head.start)
+            };
             if level == 0 {
                 tally.add_slice(victim, block, scale, overlap, &mut blame);
             } else {
@@ -207,7 +217,11 @@ pub fn walk<const MOST: u64>(
 #[inline(always)]
 fn share_at(block: &Block, index: usize) -> Share {
     let index = opaque(index);
-    if index < SHARES { block.shares[index] } else { Share::default() }
+    if index < SHARES {
+        block.shares[index]
+    } else {
+        Share::default()
+    }
 }
 
 /// Whether block `index` ends a summary of the next level that lies wholly in the window, or

@@ -1,1 +1,3 @@
-fn main(){}
+//! The command `crosstalk`.
+
+fn main() {}

@@ -1,0 +1,161 @@
+//! One interval: what changed between two samples, by cgroup and by entity.
+//!
+//! Pure arithmetic: no IO, no clock, and it cannot fail. What could not be observed is `None`,
+//! never 0. Causes add up to waits, blame adds up to the causes that it details, and entities add
+//! up to the host.
+
+pub mod accounting;
+mod blame;
+mod entitlement;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod histogram;
+pub mod host;
+pub mod identity;
+mod parties;
+mod rollup;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod usage;
+
+use std::{
+    ffi::OsStr,
+    time::{Duration, SystemTime},
+};
+
+pub use accounting::Accounting;
+pub use host::HostUse;
+pub use identity::{Identity, Key, Kind};
+pub use table::{Blame, Row, Table, WaitingNow};
+pub use usage::{Usage, Waits};
+
+use crate::{
+    model::{entitlement::Entitlements, parties::Parties, rollup::Names},
+    sample::{Abilities, Sample},
+};
+
+/// One interval.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Wall clock at its start, as it was then.
+    pub start: SystemTime,
+    /// Its length by the monotonic clock; steps of the wall clock do not matter.
+    pub length: Duration,
+    /// What the host lets the kernel programs observe.
+    pub abilities: Abilities,
+    /// All CPUs together.
+    pub host: HostUse,
+    /// Containers, services, sessions and what else people have names for.
+    pub entities: Table,
+    /// Single cgroups, and the kernel's families.
+    pub cgroups: Table,
+    /// How complete the account is.
+    pub accounting: Accounting,
+    /// What could not be observed, with reasons.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A value that is `None`, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its name in the JSON report.
+    pub field: String,
+    /// Why it is not known, as part of a sentence.
+    pub reason: String,
+}
+
+impl Model {
+    /// What happened between two samples; `identify` says to which entity a cgroup path belongs.
+    ///
+    /// An interval without length has no rows.
+    pub fn new(
+        before: &Sample,
+        after: &Sample,
+        identify: &dyn Fn(&OsStr) -> Identity,
+    ) -> Model {
+        let length = after.monotonic.saturating_sub(before.monotonic);
+        let parties = if length.is_zero() {
+            Parties::default()
+        } else {
+            Parties::between(before, after)
+        };
+        let host = HostUse::between(before, after, length, &parties);
+        let entitlements = Entitlements::new(before, after, &parties, &host);
+        let names = Names::new(before, after, identify);
+        let accounting = Accounting::between(&before.health, &after.health, &parties);
+        Model {
+            start: before.wall,
+            length,
+            abilities: after.abilities,
+            entities: rollup::entities(&parties, &names, &entitlements),
+            cgroups: rollup::cgroups(&parties, &names, &entitlements),
+            unknown: unknowns(after, &parties, &names, &accounting),
+            host,
+            accounting,
+        }
+    }
+
+    /// The length in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.length.as_secs_f64()
+    }
+
+    /// CPUs that so many nanoseconds are over the interval; `None` when it has no length.
+    pub fn cpus(&self, ns: u64) -> Option<f64> {
+        let length = self.length.as_nanos() as f64;
+        (length > 0.0).then(|| ns as f64 / length)
+    }
+}
+
+fn unknowns(
+    after: &Sample,
+    parties: &Parties,
+    names: &Names<'_>,
+    accounting: &Accounting,
+) -> Vec<Unknown> {
+    let mut unknown = Vec::new();
+    let mut note = |field: &str, reason: &str| {
+        unknown.push(Unknown {
+            field: field.into(),
+            reason: reason.into(),
+        });
+    };
+    if after.abilities.steal.is_none() {
+        note(
+            "cpu.steal_s",
+            "this host has no steal clock; what was stolen counts for whoever had the CPU",
+        );
+    }
+    if !after.abilities.irq {
+        note(
+            "cpu.wait_by_cause_s.irq",
+            "this kernel does not account interrupt time; it counts for whoever had the CPU",
+        );
+    }
+    if after.abilities.throttle.is_none() {
+        note(
+            "cpu.throttled_s",
+            "this kernel does not tell when a CPU quota held a task back; such waits are unattributed",
+        );
+    }
+    if after.waiting.is_none() {
+        note(
+            "cpu.waiting_now",
+            "waits in progress cannot be listed on this host",
+        );
+    }
+    if accounting.coverage.is_none() {
+        note(
+            "accounting.coverage",
+            "there is no run-queue delay of the kernel's own to compare with",
+        );
+    }
+    for party in parties.unusable() {
+        note(
+            "cpu",
+            &format!("the counters of {} vanished or went backwards", names.label(party)),
+        );
+    }
+    unknown
+}

@@ -1,0 +1,107 @@
+//! Differences between two samples, by party: the parts that rows are made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    model::{blame, usage::Usage},
+    sample::{Account, Party, Sample, WaitInProgress},
+};
+
+/// Time that a victim waited while a culprit ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartyBlame {
+    pub(super) victim: Party,
+    /// [`Party::Other`] holds the unnamed rest as well.
+    pub(super) culprit: Party,
+    pub(super) ns: u64,
+}
+
+/// What all parties did in one interval.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parties {
+    /// `None`: a counter went backwards, or vanished.
+    pub(super) usage: BTreeMap<Party, Option<Usage>>,
+    /// Adds up to neighbor and kernel of each victim.
+    pub(super) blame: Vec<PartyBlame>,
+    /// Waits in progress at the end.
+    pub(super) waiting: Option<Vec<WaitInProgress>>,
+}
+
+impl Parties {
+    pub(super) fn between(before: &Sample, after: &Sample) -> Parties {
+        let mut usage = usage(before, after);
+        let blame = blame::balanced(&before.blame, &after.blame, &usage);
+        let waiting = after.waiting.iter().flatten().map(|wait| wait.party);
+        let waiting: BTreeSet<Party> = waiting.collect();
+        let culprits: BTreeSet<Party> = blame.iter().map(|b| b.culprit).collect();
+        usage.retain(|party, usage| {
+            culprits.contains(party)
+                || waiting.contains(party)
+                || exists(*party, after)
+                || is_active(usage.as_ref())
+        });
+        let nothing = Usage::none(after.abilities);
+        for party in waiting {
+            usage.entry(party).or_insert_with(|| Some(nothing.clone()));
+        }
+        for culprit in culprits {
+            // A culprit ran, so without an account it is unknown how long; the unnamed rest has
+            // run time only where cgroups share an account.
+            let unnamed = culprit == Party::Other;
+            usage
+                .entry(culprit)
+                .or_insert_with(|| unnamed.then(|| nothing.clone()));
+        }
+        Parties {
+            usage,
+            blame,
+            waiting: after.waiting.clone(),
+        }
+    }
+
+    /// Parties whose interval cannot be used.
+    pub(super) fn unusable(&self) -> impl Iterator<Item = Party> {
+        self.usage
+            .iter()
+            .filter(|(_, usage)| usage.is_none())
+            .map(|(party, _)| *party)
+    }
+
+    /// Parties with what they did.
+    pub(super) fn known(&self) -> impl Iterator<Item = (Party, &Usage)> {
+        self.usage
+            .iter()
+            .filter_map(|(party, usage)| Some((*party, usage.as_ref()?)))
+    }
+}
+
+/// A party without a first reading is new: it counts from 0. One without a second reading has no
+/// interval.
+fn usage(before: &Sample, after: &Sample) -> BTreeMap<Party, Option<Usage>> {
+    let new = Account::default();
+    let gone = before
+        .accounts
+        .keys()
+        .filter(|party| !after.accounts.contains_key(party))
+        .map(|party| (*party, None));
+    after
+        .accounts
+        .iter()
+        .map(|(party, account)| {
+            let first = before.accounts.get(party).unwrap_or(&new);
+            (*party, Usage::between(first, account, after.abilities))
+        })
+        .chain(gone)
+        .collect()
+}
+
+fn exists(party: Party, after: &Sample) -> bool {
+    match party {
+        Party::Cgroup(id) => after.cgroups.contains_key(&id),
+        Party::Kernel(_) | Party::Other => false,
+    }
+}
+
+fn is_active(usage: Option<&Usage>) -> bool {
+    usage.is_none_or(Usage::is_active)
+}

@@ -1,0 +1,101 @@
+//! Rows of a report: who ran, who waited, and for whom.
+
+use std::{ffi::OsString, time::Duration};
+
+use crate::{
+    model::{
+        identity::{Key, Kind, kernel_name, path_text},
+        usage::Usage,
+    },
+    sample::{Bandwidth, CgroupId},
+};
+
+/// Rows, and the blame between them. Each task is in exactly one row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// Rows in the order of their keys.
+    pub rows: Vec<Row>,
+    /// By victim, the largest first.
+    pub blame: Vec<Blame>,
+}
+
+impl Table {
+    /// Who made a row's tasks wait, the largest first.
+    pub fn blame_of(&self, victim: usize) -> impl Iterator<Item = &Blame> {
+        self.blame.iter().filter(move |b| b.victim == victim)
+    }
+
+    /// Time that others waited for a row's tasks, nanoseconds.
+    pub fn caused_ns(&self, culprit: usize) -> u64 {
+        self.blame
+            .iter()
+            .filter(|b| b.culprit == culprit)
+            .fold(0, |sum, b| sum.saturating_add(b.ns))
+    }
+}
+
+/// One entity, one cgroup or one family of kernel threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its lasting name.
+    pub key: Key,
+    /// What it is.
+    pub kind: Kind,
+    /// Its name for people.
+    pub name: String,
+    /// Path of its cgroup, for an entity of its boundary; any bytes. Reserved names are
+    /// `kernel/<family>`, `other`, and `cgroup <id>` for a path that is not known.
+    pub path: OsString,
+    /// Its cgroup, for an entity its boundary, as far as known.
+    pub cgroup: Option<CgroupId>,
+    /// What it did; `None` when a counter vanished or went backwards.
+    pub usage: Option<Usage>,
+    /// Waits in progress at the end; `None` where they cannot be listed.
+    pub waiting: Option<WaitingNow>,
+    /// CPU seconds that its weight, quota and CPU set entitle it to while all its busy
+    /// neighbours want theirs.
+    pub entitled_s: Option<f64>,
+    /// The tightest CPU quota on its path, in CPUs; `None` also where none is set.
+    pub quota_cpus: Option<f64>,
+    /// CPUs that its tasks may use; `None` where that is not known.
+    pub cpuset: Option<Vec<u32>>,
+    /// What its cgroup's own quota did, by the kernel's count; `None` without a quota.
+    pub bandwidth: Option<Bandwidth>,
+}
+
+impl Row {
+    /// The key as text: `<kind>:<path>` for entities, else `cgroup:<id>`, `kernel/<family>` or
+    /// `other`.
+    pub fn key_text(&self) -> String {
+        match &self.key {
+            Key::Entity(path) => format!("{}:{}", self.kind.name(), path_text(path)),
+            Key::Cgroup(id) => format!("cgroup:{id}"),
+            Key::Kernel(family) => kernel_name(*family),
+            Key::Other => "other".into(),
+        }
+    }
+}
+
+/// Waits in progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingNow {
+    /// Queued tasks.
+    pub tasks: u64,
+    /// The longest wait so far.
+    pub longest: Duration,
+    /// All of them together.
+    pub total: Duration,
+}
+
+/// Time that one row's tasks waited while another's ran.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Blame {
+    /// Index of the row that waited.
+    pub victim: usize,
+    /// Index of the row that ran. The row with [`Key::Other`] stands for all without a name.
+    pub culprit: usize,
+    /// Nanoseconds.
+    pub ns: u64,
+    /// Part of the victim's whole wait, 0 to 1.
+    pub share: f64,
+}
