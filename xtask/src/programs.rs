@@ -1,9 +1,8 @@
 //! The programs of a black-box test run: the binary under test, the tests, and the loads that they start.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::cargo::{self, Executable};
 use crate::setup::Kit;
@@ -28,25 +27,29 @@ pub(crate) struct Programs {
 
 /// Builds the programs for this machine, with the binary as it is released.
 pub(crate) fn for_host(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
-    build(|| kit.cargo(workspace))
+    build(kit, workspace, &[])
 }
 
 /// Builds the programs so that they run on a machine that has nothing else.
 pub(crate) fn for_guest(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
-    let mut programs = build(|| {
-        let mut command = kit.cargo(workspace);
-        // A folder of its own: other flags would otherwise rebuild the ordinary programs each time.
-        command
-            .env("CARGO_TARGET_DIR", workspace.target.join("vm/build"))
-            .env("CARGO_BUILD_TARGET", GUEST_TARGET);
-        command
-            .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
-        command
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
-        command
-    })?;
+    // Options and not variables: those would reach the kernel object's build too.
+    let folder = workspace.target.join("vm/build").display().to_string();
+    let linking = format!("target.{GUEST_TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
+    let options = [
+        "--target",
+        GUEST_TARGET,
+        "--target-dir",
+        &folder,
+        "--config",
+        &linking,
+    ];
+    let size = [
+        "--config",
+        "profile.release.lto=\"off\"",
+        "--config",
+        "profile.release.strip=\"debuginfo\"",
+    ];
+    let mut programs = build(kit, workspace, &[&options[..], &size].concat())?;
     programs.tests.retain(|test| needs_kernel(&test.target));
     ensure!(
         !programs.tests.is_empty(),
@@ -60,19 +63,24 @@ fn needs_kernel(test: &str) -> bool {
     test.starts_with("kernel_") || test.starts_with("oracle_")
 }
 
-fn build(cargo: impl Fn() -> Command) -> Result<Programs> {
-    let binary =
-        cargo::executables(cargo().args(["build", "--release", "--package", "crosstalk"]))?;
-    let crosstalk = cargo::named(binary, "crosstalk").context("package `crosstalk`")?;
-    let mut built = cargo::executables(cargo().args([
+fn build(kit: &Kit, workspace: &Workspace, options: &[&str]) -> Result<Programs> {
+    let cargo = |args: &[&str]| {
+        let mut command = kit.cargo(workspace);
+        command
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command.args(args).arg("--release").args(options);
+        cargo::executables(&mut command)
+    };
+    let crosstalk = cargo::named(cargo(&["build", "--package", "crosstalk"])?, "crosstalk")?;
+    let mut built = cargo(&[
         "test",
         "--no-run",
-        "--release",
         "--tests",
         "--bins",
         "--package",
         PACKAGE,
-    ]))?;
+    ])?;
     // A program with its own unit tests is built twice; the test of it has the same name but lies in `deps`.
     let position = built
         .iter()

@@ -39,11 +39,18 @@ impl Image {
     }
 
     fn open(folder: &Path) -> Result<Self> {
-        let boot = folder.join("boot");
-        let vmlinuz = only_entry(&boot, "vmlinuz-")?;
-        let name = vmlinuz.file_name().unwrap_or_default().to_string_lossy();
-        let release = name.trim_start_matches("vmlinuz-").to_owned();
-        let modules = modules(&folder.join("lib/modules").join(&release))?;
+        let tree = only_entry(&folder.join("lib/modules"))?;
+        let release = file_name(&tree);
+        // Newer packages keep the kernel beside its modules.
+        let places = [
+            folder.join(format!("boot/vmlinuz-{release}")),
+            tree.join("vmlinuz"),
+        ];
+        let vmlinuz = places
+            .into_iter()
+            .find(|place| place.exists())
+            .context("no vmlinuz in it")?;
+        let modules = modules(&tree)?;
         Ok(Self {
             release,
             vmlinuz,
@@ -74,8 +81,8 @@ fn fetch(vm: &Path, series: &Series, folder: &Path) -> Result<()> {
 
 /// The package leaves the index to its installation script, and busybox loads only uncompressed modules.
 fn index_and_unpack_modules(folder: &Path) -> Result<()> {
-    let tree = only_entry(&folder.join("lib/modules"), "")?;
-    let release = tree.file_name().unwrap_or_default().to_owned();
+    let tree = only_entry(&folder.join("lib/modules"))?;
+    let release = file_name(&tree);
     process::capture(
         Command::new("/sbin/depmod")
             .arg("--basedir")
@@ -142,23 +149,26 @@ fn module_name(file: &str) -> String {
     name.split('.').next().unwrap_or(name).replace('-', "_")
 }
 
-fn only_entry(folder: &Path, prefix: &str) -> Result<PathBuf> {
+fn only_entry(folder: &Path) -> Result<PathBuf> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let matching: Vec<PathBuf> = paths
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
-        })
+    let paths: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .collect();
     ensure!(
-        matching.len() == 1,
-        "{} holds {} files {prefix}*, not one",
+        paths.len() == 1,
+        "{} holds {} entries, not one",
         folder.display(),
-        matching.len()
+        paths.len()
     );
-    Ok(matching.into_iter().collect())
+    Ok(paths.into_iter().collect())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]

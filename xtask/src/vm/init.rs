@@ -12,7 +12,7 @@ export PATH=/bin HOME=/root TERM=dumb RUST_BACKTRACE=1
 export CROSSTALK_BIN=/bin/crosstalk CROSSTALK_LOADS=/bin/loads
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
+mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 for folder in /dev/shm /run /tmp; do mount -t tmpfs tmpfs $folder; done

@@ -41,7 +41,7 @@ pub(crate) fn boot(
     };
     let status = process::stream(&mut command(image, initramfs, limit), |line| {
         writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
-        if !console.line(line) {
+        if !console.line(line) && !line.is_empty() {
             println!("{name:>5} | {line}");
         }
         Ok(())
@@ -76,7 +76,8 @@ fn command(image: &Image, initramfs: &Path, limit: Duration) -> Command {
         "-m",
         "1024",
     ]);
-    command.args(["-nographic", "-no-reboot", "-nic", "none"]);
+    command.args(["-display", "none", "-vga", "none", "-monitor", "none"]);
+    command.args(["-serial", "stdio", "-nic", "none", "-no-reboot"]);
     command
         .arg("-kernel")
         .arg(&image.vmlinuz)
