@@ -24,7 +24,10 @@ fn main() -> Outcome<()> {
         println!("cargo::rerun-if-env-changed={name}");
     }
     let object = match env::var_os("CROSSTALK_EBPF_OBJECT") {
-        Some(path) => PathBuf::from(path),
+        Some(path) => {
+            println!("cargo::rerun-if-changed={}", Path::new(&path).display());
+            PathBuf::from(path)
+        }
         None => build(&programs, &out.join("kernel"))?,
     };
     fs::copy(&object, out.join("crosstalk-ebpf"))

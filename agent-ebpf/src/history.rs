@@ -285,7 +285,7 @@ mod tests {
     use crate::{
         owner::KernelFamily,
         throttle::{Interval, Windows},
-        walk::{Tally, walk},
+        walk::{Place, Tally, walk},
     };
     use proptest::prelude::*;
 
@@ -365,9 +365,16 @@ mod tests {
         windows.count = parts.len() as u64;
         windows.parts[..parts.len()].copy_from_slice(parts);
         let mut blame = BTreeMap::new();
-        let tally = walk::<4096>(history, &windows, victim, 4096, |owner, ns| {
-            *blame.entry(owner).or_default() += ns;
-        });
+        let tally = walk::<4096>(
+            history,
+            &windows,
+            &mut Place::default(),
+            victim,
+            4096,
+            |owner, ns| {
+                *blame.entry(owner).or_default() += ns;
+            },
+        );
         (tally, blame)
     }
 
@@ -464,7 +471,7 @@ mod tests {
         };
         let (tally, blame) = walked(&history, &[window], owner(4));
         assert!(tally.total().abs_diff(800_000) < 50);
-        assert!(tally.steps < 120, "{} steps", tally.steps);
+        assert!(tally.steps < 160, "{} steps", tally.steps);
         for culprit in [owner(2), owner(3)] {
             assert!(blame[&culprit.0].abs_diff(400_000) < 1_000, "{blame:?}");
         }

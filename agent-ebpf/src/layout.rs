@@ -12,6 +12,7 @@ use crate::{
     cause::{CAUSES, Cause},
     history::History,
     throttle::Windows,
+    walk::Place,
 };
 
 /// Names of the maps.
@@ -294,7 +295,9 @@ pub struct Cpu {
     /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
     pub address: u64,
     /// Reserved: the history starts on a cache line.
-    pub _pad2: [u64; 5],
+    pub _pad2: [u64; 3],
+    /// Where the walk in work is.
+    pub place: Place,
     /// What ran on this CPU.
     pub history: History,
 }

@@ -321,11 +321,18 @@ fn account(
     let detail = maps::detail();
     let steps = cpu.tokens.offer(segment.end, Detail::steps(detail));
     let mut no_room = 0;
-    let tally = walk::<STEPS_PER_EVENT>(&cpu.history, &cpu.windows, owner, steps, |culprit, ns| {
-        if !maps::add_blame(place.cells, owner, culprit, ns) {
-            no_room += ns;
-        }
-    });
+    let tally = walk::<STEPS_PER_EVENT>(
+        &cpu.history,
+        &cpu.windows,
+        &mut cpu.place,
+        owner,
+        steps,
+        |culprit, ns| {
+            if !maps::add_blame(place.cells, owner, culprit, ns) {
+                no_room += ns;
+            }
+        },
+    );
     cpu.tokens.spend(tally.steps);
     cpu.walk_steps += tally.steps;
     cpu.pairs_full_ns += no_room;

@@ -1,5 +1,7 @@
 //! Who ran while a task waited: the way back through a CPU's history.
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::{
     history::{Block, FAN_SHIFT, Head, History, LEVELS, SHARES, Share},
     opaque,
@@ -116,6 +118,29 @@ impl Tally {
     }
 }
 
+/// Where a walk is. It lives in a map: what the verifier reads from there it does not know, so that
+/// it checks one step for all, and not each of all possible ways.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Place {
+    /// Level of the blocks that are looked at.
+    level: u64,
+    /// Slices from this one on are done.
+    cursor: u64,
+    /// The window in work.
+    window: Interval,
+    /// Its number.
+    window_index: u64,
+    /// The next share of the block in work; [`SHARES`] is none.
+    share: u64,
+    /// Level and index of the block in work.
+    block: [u64; 2],
+    /// See [`Scale`].
+    fraction: u64,
+    /// 1 once there is nothing left to find.
+    ended: u64,
+}
+
 /// Walks back over the windows of a wait of `victim` and tallies what the CPU did. `blame` gets
 /// each culprit, cgroup or kernel family, with its nanoseconds; a culprit may come several times.
 /// At most `steps` steps, and never more than `MOST`.
@@ -123,95 +148,124 @@ impl Tally {
 pub fn walk<const MOST: u64>(
     history: &History,
     windows: &Windows,
+    place: &mut Place,
     victim: Owner,
     steps: u64,
     mut blame: impl FnMut(u32, u64),
 ) -> Tally {
     let mut tally = Tally::default();
-    let mut level = 0;
-    // Slices from this one on are done.
-    let mut cursor = history.closed(0) + 1;
-    let mut window = windows.part(0);
-    let mut window_index = 0;
-    let mut last_window = false;
-    // The next share of the block in work; SHARES is none.
-    let mut share = SHARES;
-    let mut block = history.block(0, 0);
-    let mut scale = Scale::WHOLE;
-
+    *place = Place {
+        cursor: history.closed(0) + 1,
+        window: windows.part(0),
+        share: SHARES as u64,
+        ..Place::default()
+    };
     let mut step = 0;
     while step < MOST {
+        let place = opaque(&mut *place);
         if step >= steps {
-            tally.cut_short = true;
             break;
         }
         step += 1;
-        if share < SHARES {
-            let next = share_at(block, share);
-            if next.owner == Owner::IDLE.0 {
-                share = SHARES;
-            } else {
-                tally.add_owner(victim, next.owner, scale.of(next.ns), &mut blame);
-                share += 1;
-                continue;
-            }
-        }
-        if last_window || cursor == 0 {
+        if place.share < SHARES as u64 {
+            take_share(history, place, victim, &mut tally, &mut blame);
+        } else if place.ended != 0 || place.cursor == 0 {
             break;
-        }
-        let index = (cursor >> (FAN_SHIFT * level)) - 1;
-        if !history.has(level, index) {
-            break;
-        }
-        if climbs(history, level, index, window) {
-            level += 1;
-            continue;
-        }
-        block = history.block(level, index);
-        let head = block.head;
-        let from = if head.start > window.start {
-            head.start
         } else {
-            window.start
-        };
-        let until = if head.end < window.end {
-            head.end
-        } else {
-            window.end
-        };
-        if from < until {
-            let whole = from == head.start && until == head.end;
-            if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
-                level -= 1;
-                continue;
-            }
-            let overlap = until - from;
-            scale = if whole {
-                Scale::WHOLE
-            } else {
-                Scale::ratio(overlap, head.end - head.start)
-            };
-            if level == 0 {
-                tally.add_slice(victim, block, scale, overlap, &mut blame);
-            } else {
-                tally.add_head(&head, scale);
-                share = 0;
-                if !whole {
-                    tally.estimated += overlap;
-                }
-            }
+            visit(history, windows, place, victim, &mut tally, &mut blame);
         }
-        if head.start > window.start {
-            cursor = index << (FAN_SHIFT * level);
-            continue;
-        }
-        // The same block may reach into the window before this one.
-        window_index += 1;
-        window = windows.part(window_index);
-        last_window = window_index >= windows.count;
     }
+    let place = opaque(place);
+    tally.cut_short = place.ended == 0 && place.cursor != 0;
     tally.steps = step;
     tally
+}
+
+#[inline(always)]
+fn take_share(
+    history: &History,
+    place: &mut Place,
+    victim: Owner,
+    tally: &mut Tally,
+    blame: &mut impl FnMut(u32, u64),
+) {
+    let block = history.block(place.block[0], place.block[1]);
+    let next = share_at(block, place.share as usize);
+    if next.owner == Owner::IDLE.0 {
+        place.share = SHARES as u64;
+        return;
+    }
+    let scale = Scale {
+        fraction: place.fraction,
+    };
+    tally.add_owner(victim, next.owner, scale.of(next.ns), blame);
+    place.share += 1;
+}
+
+/// Takes the block before the cursor, or goes to a level where it can be taken.
+#[inline(always)]
+fn visit(
+    history: &History,
+    windows: &Windows,
+    place: &mut Place,
+    victim: Owner,
+    tally: &mut Tally,
+    blame: &mut impl FnMut(u32, u64),
+) {
+    let (level, window) = (place.level & (LEVELS - 1), place.window);
+    let index = (place.cursor >> (FAN_SHIFT * level)) - 1;
+    if !history.has(level, index) {
+        place.ended = 1;
+        return;
+    }
+    if climbs(history, level, index, window) {
+        place.level = level + 1;
+        return;
+    }
+    let block = history.block(level, index);
+    let head = block.head;
+    let from = if head.start > window.start {
+        head.start
+    } else {
+        window.start
+    };
+    let until = if head.end < window.end {
+        head.end
+    } else {
+        window.end
+    };
+    if from < until {
+        let whole = from == head.start && until == head.end;
+        if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
+            place.level = level - 1;
+            return;
+        }
+        let overlap = until - from;
+        let scale = if whole {
+            Scale::WHOLE
+        } else {
+            Scale::ratio(overlap, head.end - head.start)
+        };
+        if level == 0 {
+            tally.add_slice(victim, block, scale, overlap, blame);
+        } else {
+            tally.add_head(&head, scale);
+            place.block = [level, index];
+            place.share = 0;
+            place.fraction = scale.fraction;
+            if !whole {
+                tally.estimated += overlap;
+            }
+        }
+    }
+    if head.start > window.start {
+        place.cursor = index << (FAN_SHIFT * level);
+        return;
+    }
+    // The same block may reach into the window before this one.
+    place.window_index += 1;
+    place.window = windows.part(place.window_index);
+    place.ended = u64::from(place.window_index >= windows.count);
 }
 
 #[inline(always)]

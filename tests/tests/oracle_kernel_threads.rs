@@ -55,7 +55,7 @@ fn check(test: &str, mode: Mode, family: &str) {
         Cgroup::new().expect("a cgroup"),
     );
     let seen = match stage(mode, &victims, &culprit) {
-        Err(said) if said.contains("unsupported") => return unsupported(test, &said),
+        Err(said) if said.contains("unsupported") => return unsupported(test, "a pseudo-terminal"),
         seen => seen.expect("the loads run"),
     };
     let path = victims.path();

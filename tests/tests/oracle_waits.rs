@@ -15,6 +15,8 @@ const TWO_SECONDS: Duration = Duration::from_secs(2);
 const ORDINARY: f64 = 0.01;
 const STORM: f64 = 0.05;
 
+const REALTIME: &str = "real-time tasks in a cgroup";
+
 struct Case {
     name: &'static str,
     shape: Shape,
@@ -39,7 +41,7 @@ fn check(case: Case) {
     // A second cgroup on the same CPUs, so that there is something to wait for.
     let other = Cgroup::new().expect("a cgroup");
     if case.policy == Policy::Fifo && cgroup.allow_realtime(Duration::from_millis(800)).is_err() {
-        return unsupported(case.name, "a real-time budget for a cgroup");
+        return unsupported(case.name, REALTIME);
     }
     let cpus = if case.pinned {
         vec![test_cpu()]
@@ -48,7 +50,7 @@ fn check(case: Case) {
     };
     let plan = Plan::new(case.shape, &cgroup).on(&cpus).policy(case.policy);
     let load = match plan.start() {
-        Err(said) if said.contains("unsupported") => return unsupported(case.name, &said),
+        Err(said) if said.contains("unsupported") => return unsupported(case.name, REALTIME),
         started => started.expect("the load starts"),
     };
     let company = Shape::new(Mode::Sleeper)

@@ -156,7 +156,7 @@ fn documentation(context: &Context<'_>) -> Result<Tally> {
 }
 
 fn dependencies(context: &Context<'_>) -> Result<Tally> {
-    check(&mut context.cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]))
+    check(&mut context.cargo(&["deny", "check", "licenses", "bans", "sources"]))
 }
 
 /// The database is fetched anew, and a machine without a way to it must still be able to test.

@@ -54,8 +54,7 @@ impl Accounting {
         let (mut wait_ns, mut unattributed_ns, mut phantom_ns) = (0u64, 0u64, 0u64);
         for (_, usage) in parties.known() {
             wait_ns = wait_ns.saturating_add(usage.wait.total());
-            unattributed_ns =
-                unattributed_ns.saturating_add(usage.wait.known(Cause::Unattributed));
+            unattributed_ns = unattributed_ns.saturating_add(usage.wait.known(Cause::Unattributed));
             phantom_ns = phantom_ns.saturating_add(usage.phantom_ns);
         }
         let since = |field: fn(&Health) -> u64| field(after).checked_sub(field(before));

@@ -25,6 +25,7 @@ const DEEPEST: usize = 64;
 /// Entitlements in one interval.
 pub(super) struct Entitlements<'a> {
     before: &'a BTreeMap<CgroupId, Cgroup>,
+    after: &'a BTreeMap<CgroupId, Cgroup>,
     /// As they were last known.
     cgroups: BTreeMap<CgroupId, &'a Cgroup>,
     children: BTreeMap<CgroupId, Vec<CgroupId>>,
@@ -61,6 +62,7 @@ impl<'a> Entitlements<'a> {
         }
         let mut entitlements = Entitlements {
             before: &before.cgroups,
+            after: &after.cgroups,
             cgroups,
             children,
             own: BTreeMap::new(),
@@ -103,10 +105,13 @@ impl<'a> Entitlements<'a> {
             .cloned()
     }
 
-    /// What the cgroup's own quota did; `None` without one, and unless both readings have it.
+    /// What the cgroup's own quota did, for a new cgroup since it was made.
     pub(super) fn bandwidth(&self, id: CgroupId) -> Option<Bandwidth> {
-        let after = self.cgroups.get(&id)?.bandwidth?;
-        let before = self.before.get(&id)?.bandwidth?;
+        let after = self.after.get(&id)?.bandwidth?;
+        let before = match self.before.get(&id) {
+            Some(cgroup) => cgroup.bandwidth?,
+            None => Bandwidth::default(),
+        };
         Some(Bandwidth {
             periods: after.periods.checked_sub(before.periods)?,
             throttled_periods: after

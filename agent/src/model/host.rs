@@ -90,11 +90,7 @@ fn cpus(before: &Sample, after: &Sample) -> Vec<Option<CpuUse>> {
         .iter()
         .zip(first)
         .map(|(after_cpu, before_cpu)| {
-            cpu(
-                before_cpu.as_ref()?,
-                after_cpu.as_ref()?,
-                after.abilities,
-            )
+            cpu(before_cpu.as_ref()?, after_cpu.as_ref()?, after.abilities)
         })
         .collect()
 }
@@ -117,7 +113,10 @@ fn used(cpus: &[Option<CpuUse>]) -> Option<CpuUse> {
     cpus.iter().flatten().copied().reduce(|sum, cpu| CpuUse {
         run_ns: sum.run_ns.saturating_add(cpu.run_ns),
         idle_ns: sum.idle_ns.saturating_add(cpu.idle_ns),
-        steal_ns: sum.steal_ns.zip(cpu.steal_ns).map(|(a, b)| a.saturating_add(b)),
+        steal_ns: sum
+            .steal_ns
+            .zip(cpu.steal_ns)
+            .map(|(a, b)| a.saturating_add(b)),
         irq_ns: sum.irq_ns.zip(cpu.irq_ns).map(|(a, b)| a.saturating_add(b)),
     })
 }

@@ -69,11 +69,7 @@ impl Model {
     /// What happened between two samples; `identify` says to which entity a cgroup path belongs.
     ///
     /// An interval without length has no rows.
-    pub fn new(
-        before: &Sample,
-        after: &Sample,
-        identify: &dyn Fn(&OsStr) -> Identity,
-    ) -> Model {
+    pub fn new(before: &Sample, after: &Sample, identify: &dyn Fn(&OsStr) -> Identity) -> Model {
         let length = after.monotonic.saturating_sub(before.monotonic);
         let parties = if length.is_zero() {
             Parties::default()
@@ -154,7 +150,10 @@ fn unknowns(
     for party in parties.unusable() {
         note(
             "cpu",
-            &format!("the counters of {} vanished or went backwards", names.label(party)),
+            &format!(
+                "the counters of {} vanished or went backwards",
+                names.label(party)
+            ),
         );
     }
     unknown

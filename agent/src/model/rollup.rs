@@ -12,7 +12,7 @@ use crate::{
     model::{
         entitlement::Entitlements,
         identity::{Identity, Key, Kind, kernel_name, path_text},
-        parties::{PartyBlame, Parties},
+        parties::{Parties, PartyBlame},
         table::{Blame, Row, Table, WaitingNow},
         usage::Usage,
     },
@@ -160,12 +160,7 @@ fn table(
 }
 
 impl Group {
-    fn new(
-        name: Name,
-        party: Party,
-        usage: Option<Usage>,
-        waiting: Option<WaitingNow>,
-    ) -> Group {
+    fn new(name: Name, party: Party, usage: Option<Usage>, waiting: Option<WaitingNow>) -> Group {
         Group {
             name,
             members: vec![party],

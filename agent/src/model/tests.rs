@@ -1,0 +1,4 @@
+//! What must hold for any two samples.
+
+mod examples;
+mod properties;

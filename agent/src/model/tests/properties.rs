@@ -1,0 +1,317 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use agent_ebpf::{
+    cause::{CAUSES, Cause},
+    owner::KernelFamily,
+};
+use proptest::prelude::*;
+
+use crate::{
+    model::{
+        Key, Model, Table,
+        fixture::{Scene, identify},
+    },
+    sample::{
+        Account, CgroupId, Counts, CpuTime, Party, Quota, Sample, StealSource, ThrottleSource,
+        WaitInProgress,
+    },
+};
+
+const PATHS: [&str; 8] = [
+    "/a.service",
+    "/a.service/x",
+    "/a.service/y",
+    "/b",
+    "/b/c.scope",
+    "/b/c.scope/init",
+    "/b/d.scope",
+    "/b/e",
+];
+
+fn party() -> impl Strategy<Value = Party> {
+    prop_oneof![
+        8 => (1u64..12).prop_map(|id| Party::Cgroup(CgroupId(id))),
+        2 => (0usize..3).prop_map(|family| Party::Kernel(KernelFamily::ALL[family])),
+        1 => Just(Party::Other),
+    ]
+}
+
+fn amount() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0u64..1_000, 0u64..20_000_000_000, 0u64..1 << 50]
+}
+
+prop_compose! {
+    fn account()(
+        times in prop::array::uniform3(amount()),
+        wait_ns in prop::array::uniform8(amount()),
+        counts in prop::array::uniform4(0u64..1 << 40),
+        phantom_ns in amount(),
+        delays in prop::collection::vec((0usize..=104, 0u64..1 << 40), 0..5),
+    ) -> Account {
+        let mut delay = Counts::default();
+        for (bucket, count) in delays {
+            delay.0[bucket] += count;
+        }
+        Account {
+            run_ns: times[0],
+            steal_ns: times[1],
+            irq_ns: times[2],
+            wait_ns,
+            waits: counts[0],
+            switches_voluntary: counts[1],
+            switches_involuntary: counts[2],
+            migrations: counts[3],
+            phantom_ns,
+            throttled: delay.clone(),
+            delay,
+        }
+    }
+}
+
+type Blame = BTreeMap<(Party, Party), u64>;
+
+fn blame() -> impl Strategy<Value = Blame> {
+    prop::collection::btree_map((party(), party()), amount(), 0..20)
+}
+
+fn cpus() -> impl Strategy<Value = Vec<Option<CpuTime>>> {
+    let cpu = prop::array::uniform4(amount()).prop_map(|ns| CpuTime {
+        run_ns: ns[0],
+        idle_ns: ns[1],
+        steal_ns: ns[2],
+        irq_ns: ns[3],
+    });
+    prop::collection::vec(prop::option::of(cpu), 0..4)
+}
+
+prop_compose! {
+    fn sample()(
+        accounts in prop::collection::btree_map(party(), account(), 0..12),
+        blame in blame(),
+        cpus in cpus(),
+        cgroups in prop::collection::vec((any::<bool>(), prop::option::of(0u64..3000), 0u8..4), 8),
+        waiting in prop::option::of(prop::collection::vec((party(), 0u64..100_000), 0..5)),
+        able in (any::<bool>(), any::<bool>(), 0u8..3),
+        health in prop::array::uniform8(0u64..1 << 40),
+        clock in (0u64..20_000, 0u64..100_000),
+        kernel_run_delay_ns in prop::option::of(0u64..1 << 40),
+    ) -> Sample {
+        let mut scene = Scene::new(1);
+        for (id, (path, (there, weight, quota))) in (2u64..).zip(PATHS.into_iter().zip(cgroups)) {
+            scene.cgroup(id, path);
+            let cgroup = scene.after.cgroups.get_mut(&CgroupId(id)).unwrap();
+            cgroup.weight = weight;
+            cgroup.quota = match quota {
+                0 => None,
+                1 => Some(Quota::Cpus(0.25)),
+                _ => Some(Quota::Unlimited),
+            };
+            cgroup.cpuset = (quota == 3).then(|| vec![0, 2]);
+            if !there {
+                scene.before.cgroups.insert(CgroupId(id), cgroup.clone());
+            }
+        }
+        let mut sample = scene.after;
+        sample.monotonic = Duration::from_millis(clock.0);
+        sample.wall = std::time::UNIX_EPOCH + Duration::from_secs(clock.1);
+        sample.accounts = accounts;
+        sample.blame = blame;
+        sample.cpus = cpus;
+        sample.abilities.steal = able.0.then_some(StealSource::Tick);
+        sample.abilities.irq = able.1;
+        sample.abilities.throttle = match able.2 {
+            0 => None,
+            1 => Some(ThrottleSource::NoQuotas),
+            _ => Some(ThrottleSource::Hooks),
+        };
+        sample.waiting = waiting.map(|waiting| {
+            let wait = |(party, ms)| WaitInProgress {
+                party,
+                tid: 1,
+                waited: Duration::from_millis(ms),
+            };
+            waiting.into_iter().map(wait).collect()
+        });
+        sample.health.seen = health[0];
+        sample.health.accounted = health[1];
+        sample.health.dropped[0] = health[2];
+        sample.health.estimated_ns = health[3];
+        sample.health.cost_ns = health[4];
+        sample.health.cost_runs = health[5];
+        sample.health.unattributed_ns[1] = health[6];
+        sample.health.kernel_run_delay_ns = kernel_run_delay_ns;
+        sample
+    }
+}
+
+/// Samples that mostly grow, so that most parties have an interval.
+fn pair() -> impl Strategy<Value = (Sample, Sample)> {
+    (sample(), sample(), any::<bool>()).prop_map(|(mut before, mut after, grows)| {
+        if grows {
+            after.monotonic += before.monotonic;
+            for (party, account) in &before.accounts {
+                add(after.accounts.entry(*party).or_default(), account);
+            }
+            for (pair, ns) in &before.blame {
+                *after.blame.entry(*pair).or_default() += ns;
+            }
+        }
+        // Some cgroups are new, some die.
+        before.cgroups.retain(|id, _| id.0 != 3);
+        after.cgroups.retain(|id, _| id.0 != 4);
+        (before, after)
+    })
+}
+
+fn add(sum: &mut Account, part: &Account) {
+    sum.run_ns += part.run_ns;
+    sum.steal_ns += part.steal_ns;
+    sum.irq_ns += part.irq_ns;
+    for cause in 0..CAUSES {
+        sum.wait_ns[cause] += part.wait_ns[cause];
+    }
+    sum.waits += part.waits;
+    sum.switches_voluntary += part.switches_voluntary;
+    sum.switches_involuntary += part.switches_involuntary;
+    sum.migrations += part.migrations;
+    sum.phantom_ns += part.phantom_ns;
+    for (sum, part) in [
+        (&mut sum.delay, &part.delay),
+        (&mut sum.throttled, &part.throttled),
+    ] {
+        sum.0
+            .iter_mut()
+            .zip(part.0.iter())
+            .for_each(|(s, p)| *s += p);
+    }
+}
+
+fn blame_adds_up(table: &Table) -> Result<(), TestCaseError> {
+    for (index, row) in table.rows.iter().enumerate() {
+        let named: u64 = table.blame_of(index).map(|b| b.ns).sum();
+        let Some(usage) = &row.usage else {
+            prop_assert_eq!(named, 0);
+            continue;
+        };
+        let caused = usage.wait.known(Cause::Neighbor) + usage.wait.known(Cause::Kernel);
+        prop_assert_eq!(named, caused, "{:?}", row.key);
+        let share: f64 = table.blame_of(index).map(|b| b.share).sum();
+        prop_assert!(share <= 1.000_001);
+    }
+    for blame in &table.blame {
+        prop_assert!(blame.ns > 0 && (0.0..=1.0).contains(&blame.share));
+        let itself = blame.victim == blame.culprit;
+        prop_assert!(!itself || table.rows[blame.victim].key == Key::Other);
+    }
+    Ok(())
+}
+
+fn causes_add_up(model: &Model) -> Result<(), TestCaseError> {
+    let able = model.abilities;
+    for row in model.entities.rows.iter().chain(&model.cgroups.rows) {
+        let Some(usage) = &row.usage else { continue };
+        let by_cause = Cause::ALL.map(|cause| usage.wait.get(cause));
+        prop_assert_eq!(by_cause.iter().flatten().sum::<u64>(), usage.wait.total());
+        prop_assert_eq!(
+            by_cause[Cause::Steal as usize].is_some(),
+            able.steal.is_some()
+        );
+        prop_assert_eq!(by_cause[Cause::Irq as usize].is_some(), able.irq);
+        prop_assert_eq!(
+            by_cause[Cause::Throttled as usize].is_some(),
+            able.throttle.is_some()
+        );
+        prop_assert!(usage.steal_ns.is_none() || able.steal.is_some());
+    }
+    Ok(())
+}
+
+fn entities_add_up(model: &Model) -> Result<(), TestCaseError> {
+    let whole = model.entities.rows.iter().all(|row| row.usage.is_some());
+    let sum = |table: &Table, of: fn(&crate::model::Usage) -> u64| -> u64 {
+        table
+            .rows
+            .iter()
+            .filter_map(|row| row.usage.as_ref())
+            .map(of)
+            .sum()
+    };
+    if whole {
+        let run = |usage: &crate::model::Usage| usage.run_ns;
+        let wait = |usage: &crate::model::Usage| usage.wait.total();
+        let idle = |usage: &crate::model::Usage| usage.wait.known(Cause::Idle);
+        prop_assert_eq!(sum(&model.entities, run), sum(&model.cgroups, run));
+        prop_assert_eq!(sum(&model.entities, wait), model.host.wait.total());
+        prop_assert_eq!(
+            sum(&model.entities, idle),
+            model.host.wait.known(Cause::Idle)
+        );
+        prop_assert_eq!(model.accounting.wait_ns, model.host.wait.total());
+    }
+    Ok(())
+}
+
+fn numbers_are_numbers(model: &Model) -> Result<(), TestCaseError> {
+    let capacity = model.host.capacity_s().unwrap_or(0.0);
+    for row in model.entities.rows.iter().chain(&model.cgroups.rows) {
+        let entitled = row.entitled_s.unwrap_or(0.0);
+        prop_assert!((0.0..=capacity + 1e-6).contains(&entitled), "{entitled}");
+        let delay = row.usage.as_ref().and_then(|usage| usage.delay.as_ref());
+        let quantiles = [0.5, 0.99, 0.999].map(|q| delay.and_then(|d| d.quantile(q)));
+        prop_assert!(
+            quantiles
+                .iter()
+                .flatten()
+                .all(|q| q.is_finite() && *q >= 0.0)
+        );
+    }
+    let accounting = &model.accounting;
+    for ratio in [accounting.coverage, accounting.cost_per_switch_ns] {
+        prop_assert!(ratio.is_none_or(|ratio| ratio.is_finite() && ratio >= 0.0));
+    }
+    for share in [accounting.estimated_share, accounting.unattributed_share()] {
+        prop_assert!(share.is_none_or(|share| (0.0..=1.0).contains(&share)));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sums_hold((before, after) in pair()) {
+        let model = Model::new(&before, &after, &identify);
+        blame_adds_up(&model.entities)?;
+        blame_adds_up(&model.cgroups)?;
+        causes_add_up(&model)?;
+        entities_add_up(&model)?;
+        numbers_are_numbers(&model)?;
+    }
+
+    #[test]
+    fn nothing_happened_between_a_sample_and_itself(sample in sample()) {
+        let mut later = sample.clone();
+        later.monotonic += Duration::from_secs(1);
+        let model = Model::new(&sample, &later, &identify);
+        prop_assert_eq!(model.host.wait.total(), 0);
+        prop_assert!(model.entities.blame.is_empty());
+    }
+
+    #[test]
+    fn the_wall_clock_does_not_matter((before, after) in pair(), step in 0u64..7200) {
+        let model = Model::new(&before, &after, &identify);
+        let mut stepped = after;
+        stepped.wall += Duration::from_secs(step);
+        let other = Model::new(&before, &stepped, &identify);
+        prop_assert_eq!(model.entities, other.entities);
+        prop_assert_eq!(model.length, other.length);
+    }
+
+    #[test]
+    fn every_party_is_in_one_row((before, after) in pair()) {
+        let model = Model::new(&before, &after, &identify);
+        let keys: Vec<_> = model.entities.rows.iter().map(|row| &row.key).collect();
+        prop_assert!(keys.is_sorted_by(|a, b| a < b));
+        prop_assert!(model.entities.rows.len() <= model.cgroups.rows.len());
+    }
+}
