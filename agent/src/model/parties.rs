@@ -40,17 +40,11 @@ impl Parties {
                 || exists(*party, after)
                 || is_active(usage.as_ref())
         });
-        let nothing = Usage::none(after.abilities);
-        for party in waiting {
-            usage.entry(party).or_insert_with(|| Some(nothing.clone()));
-        }
-        for culprit in culprits {
-            // A culprit ran, so without an account it is unknown how long; the unnamed rest has
-            // run time only where cgroups share an account.
-            let unnamed = culprit == Party::Other;
+        // Without an account: the unnamed rest, or a party that came between two reads of maps.
+        for party in waiting.into_iter().chain(culprits) {
             usage
-                .entry(culprit)
-                .or_insert_with(|| unnamed.then(|| nothing.clone()));
+                .entry(party)
+                .or_insert_with(|| Some(Usage::none(after.abilities)));
         }
         Parties {
             usage,
