@@ -25,6 +25,7 @@ use std::{
 };
 
 pub use accounting::Accounting;
+pub(crate) use entitlement::ACTIVE_CPUS;
 pub use host::HostUse;
 pub use identity::{Identity, Key, Kind};
 pub use table::{Blame, Row, Table, WaitingNow};

@@ -1,0 +1,76 @@
+//! Who is hurt in one interval, by whom, and whether that can be told at all.
+//!
+//! Pure: no IO, no clock, no output format. Entities are judged, since only the roll-up tells a
+//! neighbour from a part of oneself.
+
+mod contract;
+mod doubt;
+mod hurt;
+mod note;
+#[cfg(test)]
+mod tests;
+mod thresholds;
+mod verdict;
+
+pub use contract::over_contract;
+pub use doubt::Doubt;
+pub use hurt::{Class, Culprit, Culprits, Hurt};
+pub use note::{Note, OwnCause};
+pub use thresholds::Thresholds;
+pub use verdict::{Blindness, Verdict};
+
+use crate::model::{Kind, Model, Row, Usage};
+
+/// What one interval says. Rows are indexes into [`Model::entities`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signals {
+    /// In one word.
+    pub verdict: Verdict,
+    /// Entities that neighbours hurt, those that the verdict counts first, then the worst first.
+    pub hurt: Vec<Hurt>,
+    /// Losses that no neighbour caused, the worst first.
+    pub notes: Vec<Note>,
+    /// What makes the account less certain.
+    pub doubts: Vec<Doubt>,
+    /// Entities that ran or waited.
+    pub active: usize,
+}
+
+impl Signals {
+    /// Judges one interval.
+    pub fn detect(model: &Model, thresholds: &Thresholds) -> Signals {
+        let hurt = hurt::all(model, thresholds);
+        let active = model.entities.rows.iter().filter(|r| is_active(r)).count();
+        Signals {
+            verdict: verdict::of(model, thresholds, &hurt, active),
+            notes: note::all(model, thresholds),
+            doubts: doubt::all(model, thresholds),
+            hurt,
+            active,
+        }
+    }
+
+    /// Entities that the verdict counts, worst first.
+    pub fn counted(&self) -> impl Iterator<Item = &Hurt> {
+        self.hurt.iter().filter(|hurt| !hurt.is_information())
+    }
+}
+
+/// Kernel threads and cgroups without a name are nobody's service: they are not judged.
+fn judged(row: &Row) -> Option<&Usage> {
+    match row.kind {
+        Kind::Kernel | Kind::Other => None,
+        _ => row.usage.as_ref(),
+    }
+}
+
+fn is_active(row: &Row) -> bool {
+    let waiting = row.waiting.is_some_and(|now| now.tasks > 0);
+    judged(row).is_some_and(|usage| usage.is_active() || waiting)
+}
+
+/// What was lost, of what would have run without the loss, 0 to 1.
+fn lost_share(lost_ns: u64, run_ns: u64) -> f64 {
+    let wanted = lost_ns.saturating_add(run_ns);
+    lost_ns as f64 / wanted.max(1) as f64
+}
