@@ -1,6 +1,10 @@
 //! The agent of Crosstalk: reads what the kernel programs account, and tells who waited, for what
 //! and for whom.
 
+pub mod capability;
 pub mod host;
 pub mod kernel;
+pub mod model;
+pub mod observe;
 pub mod sample;
+pub mod signal;
