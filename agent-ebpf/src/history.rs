@@ -161,6 +161,12 @@ impl History {
         &mut self.blocks[position(level, index)]
     }
 
+    /// The open slice.
+    #[inline(always)]
+    pub fn newest(&self) -> &Block {
+        self.block(0, self.closed[0])
+    }
+
     /// Closed blocks of a level.
     #[inline(always)]
     pub fn closed(&self, level: u64) -> u64 {

@@ -338,7 +338,7 @@ pub const CGROUP_BUCKETS: u32 = 2048;
 /// Entries of a bucket.
 pub const CGROUP_WAYS: usize = 8;
 
-/// Entries `{id: 48 | slot: 16}`; 0 is empty. One word each, so that an entry is never torn.
+/// Entries `{id: 40 | generation: 8 | slot: 16}`; 0 is empty. One word each, so that an entry is never torn.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct CgroupBucket {
@@ -352,10 +352,20 @@ pub fn cgroup_bucket(id: u64) -> u32 {
     (hash(id) as u32) & (CGROUP_BUCKETS - 1)
 }
 
-/// The entry of a cgroup id with its slot.
+/// The bits of a cgroup id in an entry: the kernel counts up in 32 bits, and in the upper half how
+/// often that wrapped (fs/kernfs/dir.c, `__kernfs_new_node`).
+const ID_BITS: u64 = (1 << 40) - 1;
+
+/// The entry of a cgroup id with its owner.
 #[inline(always)]
-pub fn cgroup_entry(id: u64, slot: u32) -> u64 {
-    (id << 16) | (slot as u64 & 0xffff)
+pub fn cgroup_entry(id: u64, owner: u32) -> u64 {
+    ((id & ID_BITS) << 24) | (owner as u64 & 0x00ff_ffff)
+}
+
+/// The owner in an entry, if it is that of a cgroup id.
+#[inline(always)]
+pub fn cgroup_entry_owner(entry: u64, id: u64) -> Option<u32> {
+    (entry >> 24 == id & ID_BITS).then_some(entry as u32 & 0x00ff_ffff)
 }
 
 /// Who sits in a slot.

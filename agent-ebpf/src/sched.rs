@@ -219,7 +219,7 @@ fn enter(cpu: &mut Cpu, number: u32, next: Task, now: u64) {
             start: now - here,
             end: now,
         };
-        segment::account(cpu, number, next, owner, interval, &mut wait);
+        segment::account(cpu, cell, number, next, owner, interval, &mut wait);
     }
     maps::count_delay(number, owner, bucket::of_ns(wait.contention));
     if wait.throttled != 0 {
@@ -309,7 +309,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
             start: now.saturating_sub(run_delay - seen),
             end: now,
         };
-        segment::account(cpu, number, task, owner, interval, &mut wait);
+        segment::account(cpu, cell, number, task, owner, interval, &mut wait);
     }
     add_moved(pid, tag, baseline & MOVED != 0, wait);
 }

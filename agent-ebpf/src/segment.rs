@@ -36,6 +36,7 @@ pub(crate) fn leave_open(cpu: &mut Cpu, cell: &mut Cell, reason: Reason, ns: u64
 #[inline(always)]
 pub(crate) fn account(
     cpu: &mut Cpu,
+    cell: &mut Cell,
     number: u32,
     task: Task,
     owner: Owner,
@@ -49,6 +50,9 @@ pub(crate) fn account(
         return;
     }
     wait.contention += interval.end - interval.start;
+    if account_newest(cpu, cell, number, owner, interval) {
+        return;
+    }
     let until = recent_slices(number, owner.0, interval.start, interval.end);
     if until > interval.start {
         cpu.segment.interval = Interval {
@@ -58,6 +62,39 @@ pub(crate) fn account(
         cpu.segment.owner = owner.0;
         account_segment(number, 1);
     }
+}
+
+/// Accounts a segment that lies within the newest slice: most do.
+#[inline(always)]
+fn account_newest(
+    cpu: &mut Cpu,
+    cell: &mut Cell,
+    number: u32,
+    owner: Owner,
+    interval: Interval,
+) -> bool {
+    let slice = cpu.history.newest();
+    if slice.head.start > interval.start || slice.head.steal | slice.head.irq != 0 {
+        return false;
+    }
+    let (length, ran) = (interval.end - interval.start, Owner(slice.shares[0].owner));
+    if ran.0 == owner.0 {
+        cell.add_wait(Cause::SelfInflicted, length);
+        return true;
+    }
+    if ran.is_idle() {
+        cell.add_wait(Cause::Idle, length);
+        return true;
+    }
+    if ran.is_kernel() {
+        cell.add_wait(Cause::Kernel, length);
+    } else {
+        cell.add_wait(Cause::Neighbor, length);
+    }
+    if !maps::add_blame(number, owner, ran.0, length) {
+        cpu.pairs_full_ns += length;
+    }
+    true
 }
 
 /// Whether a quota may have held the task back in the interval; if so the segment is prepared.
