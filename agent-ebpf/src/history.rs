@@ -116,24 +116,6 @@ impl Block {
     }
 
     #[inline(always)]
-    fn add_slice(&mut self, slice: &Slice) {
-        let ran = slice
-            .end
-            .saturating_sub(self.head.end)
-            .saturating_sub(slice.steal + slice.irq);
-        self.head.end = slice.end;
-        self.head.steal += slice.steal;
-        self.head.irq += slice.irq;
-        if slice.owner == Owner::UNKNOWN.0 {
-            self.reset(slice.end);
-        } else if slice.owner == Owner::IDLE.0 {
-            self.head.idle += ran;
-        } else {
-            self.add_share(slice.owner, ran);
-        }
-    }
-
-    #[inline(always)]
     fn add_share(&mut self, owner: u32, ns: u64) {
         for i in 0..SHARES {
             let share = &mut self.shares[i];
@@ -272,14 +254,27 @@ impl History {
         self.unfolded &= !1;
         let group = (self.open() >> FAN_SHIFT).wrapping_sub(1);
         let first = group << FAN_SHIFT;
-        let start = self.slice_start(first);
+        let mut start = self.slice_start(first);
         let to = &mut self.summaries[summary_place(1, group)];
         to.reset(start);
         for i in 0..=FAN_MASK {
-            // Read back from the map: the verifier need not tell its possible values apart.
-            let to = opaque(&mut *to);
-            to.add_slice(&self.slices[place(first | i)]);
+            let slice = self.slices[place(first | i)];
+            let mut ran = slice.end.wrapping_sub(start);
+            start = slice.end;
+            if slice.steal | slice.irq != 0 {
+                to.head.steal += slice.steal;
+                to.head.irq += slice.irq;
+                ran = ran.wrapping_sub(slice.steal + slice.irq);
+            }
+            if slice.owner == Owner::IDLE.0 {
+                to.head.idle += ran;
+            } else if slice.owner == Owner::UNKNOWN.0 {
+                to.reset(start);
+            } else {
+                to.add_share(slice.owner, ran);
+            }
         }
+        to.head.end = start;
         self.close_summary(1, group);
     }
 
