@@ -9,6 +9,7 @@ use std::{
 use agent_ebpf::cause::Cause;
 
 use crate::{
+    host::text::display_path,
     model::{
         entitlement::Entitlements,
         identity::{Identity, Key, Kind, kernel_name, path_text},
@@ -51,9 +52,9 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A party in a sentence.
+    /// A party in a sentence, which may reach a terminal.
     pub(super) fn label(&self, party: Party) -> String {
-        path_text(&self.of_party(party).path)
+        display_path(&self.of_party(party).path)
     }
 
     /// The last known path.

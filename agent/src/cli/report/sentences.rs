@@ -1,0 +1,114 @@
+//! What was found, in sentences: one line each, without styles.
+
+mod doubt;
+mod hurt;
+mod note;
+
+pub(super) use doubt::{doubt, name as doubt_name, value as doubt_value};
+pub(super) use hurt::{loss, why};
+pub(super) use note::note;
+
+use crate::{
+    cli::{
+        figures::{count, percent, span},
+        report::findings::Findings,
+    },
+    signal::{Blindness, Verdict},
+};
+
+/// What no kernel program sees.
+pub(super) const NEVER_SEEN: &str = "a busy SMT sibling, caches and memory bandwidth, CPU \
+                                     frequency, the network";
+
+/// The first line of a report: the verdict, and the rest of the sentence.
+pub(super) fn headline(findings: &Findings) -> (String, String) {
+    let over = over(findings);
+    match findings.signals.verdict {
+        Verdict::Hurts { hurt, of } => {
+            let worst = findings.signals.counted().next();
+            let worst = worst.map_or(String::new(), |hurt| loss(findings, hurt));
+            (
+                format!("HOST HURTS {hurt} OF {of}:"),
+                format!(" {worst} {over}"),
+            )
+        }
+        Verdict::Calm => ("CALM:".into(), format!(" {} {over}", calm(findings))),
+        Verdict::CannotTell(blindness) => (
+            "CANNOT TELL:".into(),
+            format!(" {}", blind(findings, blindness)),
+        ),
+    }
+}
+
+/// The interval's length, and whether it was cut short.
+pub(super) fn over(findings: &Findings) -> String {
+    let length = span(findings.model.seconds());
+    if findings.complete {
+        return format!("over {length}");
+    }
+    let asked = span(findings.question.duration.as_secs_f64());
+    format!("over {length} (ended early, of {asked})")
+}
+
+fn calm(findings: &Findings) -> String {
+    let active = findings.signals.active;
+    let informed = findings.signals.hurt.len();
+    if informed > 0 {
+        return format!(
+            "no neighbor slowed down any of {active} that kept to their share; {informed} beyond it waited"
+        );
+    }
+    match active {
+        0 => "nothing ran".into(),
+        1 => "no neighbor slowed down the only one that ran".into(),
+        _ => format!("no neighbor slowed down any of {active}"),
+    }
+}
+
+fn blind(findings: &Findings, blindness: Blindness) -> String {
+    match blindness {
+        Blindness::NobodyThere => {
+            let glob = findings.question.filter.as_ref();
+            let glob = glob.map_or_else(String::new, |glob| {
+                crate::host::text::display_bytes(glob.text().as_bytes())
+            });
+            format!(
+                "no cgroup matches '{glob}'; a path starts with / and * stands for any part of it"
+            )
+        }
+        Blindness::NoInterval => "the interval has no length; observe for longer".into(),
+        Blindness::NothingSeen => format!(
+            "not one switch between tasks was seen {}; `crosstalk doctor` says what works",
+            over(findings)
+        ),
+        Blindness::Coverage(part) => format!(
+            "only {} of the waiting that the kernel counted was accounted {}",
+            percent(part),
+            over(findings)
+        ),
+        Blindness::Unattributed(part) => format!(
+            "{} of all waiting has no known cause {}",
+            percent(part),
+            over(findings)
+        ),
+    }
+}
+
+/// Names in a row: `a, b and c`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// So many more, where a list was cut.
+pub(super) fn more(hidden: usize, noun: [&str; 2]) -> Option<String> {
+    (hidden > 0).then(|| {
+        format!(
+            "and {} (--top 0 shows all)",
+            count(hidden, noun[0], noun[1])
+        )
+    })
+}
