@@ -11,8 +11,8 @@ use crate::{
     budget::Tokens,
     cause::{CAUSES, Cause},
     history::History,
-    throttle::Windows,
-    walk::Place,
+    throttle::{Interval, Split, Windows},
+    walk::Walk,
 };
 
 /// Names of the maps.
@@ -294,12 +294,40 @@ pub struct Cpu {
     pub windows: Windows,
     /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
     pub address: u64,
+    /// The segment of a wait in work.
+    pub segment: Segment,
+    /// The split in work.
+    pub split: Split,
+    /// The walk in work.
+    pub walk: Walk,
     /// Reserved: the history starts on a cache line.
-    pub _pad2: [u64; 3],
-    /// Where the walk in work is.
-    pub place: Place,
+    pub _pad2: [u64; 7],
     /// What ran on this CPU.
     pub history: History,
+}
+
+/// A part of a wait, on one run queue, that is to be accounted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Segment {
+    /// In the run queue's clock.
+    pub interval: Interval,
+    /// Address of the task's `cfs_rq`; 0 when quotas do not bind the task.
+    pub cfs_rq: u64,
+    /// Its `throttled_clock_self_time`, where the kernel has one.
+    pub throttled_self_time: u64,
+    /// Whose wait it is.
+    pub owner: u32,
+    /// The CPU whose cells are written: the one that executes.
+    pub cells: u32,
+    /// 1: a quota is set, and nothing tells when it held the task back.
+    pub throttle_unknown: u32,
+    /// Reserved.
+    pub _pad: u32,
+    /// Result: waited without throttling, nanoseconds.
+    pub contention_ns: u64,
+    /// Result: throttled, nanoseconds.
+    pub throttled_ns: u64,
 }
 
 /// Buckets of the cgroup table.

@@ -33,6 +33,12 @@ fn sched_migrate_task(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Loaded by the benchmark alone: what any program on this tracepoint costs.
+#[btf_tracepoint(function = "sched_switch")]
+fn empty(_: BtfTracePointContext) -> i32 {
+    0
+}
+
 /// Optional: paths of short-lived cgroups.
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {

@@ -166,37 +166,46 @@ fn take_slot(state: &mut Cpu, id: u64, entry: &mut u64) -> Option<Owner> {
     Some(owner)
 }
 
-/// The track of a `cfs_rq` on `cpu`, if it has one.
+/// Where the track of a `cfs_rq` on `cpu` is, if it has one.
 #[inline(always)]
-pub(crate) fn track(cpu: u32, cfs_rq: u64) -> Option<&'static mut Track> {
+pub(crate) fn find_track(cpu: u32, cfs_rq: u64) -> Option<u32> {
     for probe in 0..throttle::PROBES {
-        if let Some(track) = track_at(cpu, cfs_rq, probe)
-            && track.tag == cfs_rq
-        {
-            return Some(track);
+        let place = track_place(cpu, cfs_rq, probe);
+        if track(place).is_some_and(|track| track.tag == cfs_rq) {
+            return Some(place);
         }
     }
     None
 }
 
-/// Room for a new track: an empty place, or another's.
+/// Makes a new track: in an empty place, or in another's.
 #[inline(always)]
-pub(crate) fn new_track(cpu: u32, cfs_rq: u64, state: &mut Cpu) -> Option<&'static mut Track> {
+pub(crate) fn new_track(cpu: u32, cfs_rq: u64, state: &mut Cpu, self_time: u64) -> u32 {
+    let mut place = track_place(cpu, cfs_rq, state.tracks_lost as u32 % throttle::PROBES);
+    let mut lost = 1;
     for probe in 0..throttle::PROBES {
-        if let Some(track) = track_at(cpu, cfs_rq, probe)
-            && track.tag == 0
-        {
-            return Some(track);
+        let candidate = track_place(cpu, cfs_rq, probe);
+        if track(candidate).is_some_and(|track| track.tag == 0) {
+            place = candidate;
+            lost = 0;
+            break;
         }
     }
-    state.tracks_lost += 1;
-    track_at(cpu, cfs_rq, state.tracks_lost as u32 % throttle::PROBES)
+    state.tracks_lost += lost;
+    if let Some(track) = track(place) {
+        track.reset(cfs_rq, self_time);
+    }
+    place
 }
 
 #[inline(always)]
-fn track_at(cpu: u32, cfs_rq: u64, probe: u32) -> Option<&'static mut Track> {
-    let place = (throttle::track_of(cfs_rq) + probe) & (throttle::TRACKS - 1);
-    value(&TRACKS, cpu * throttle::TRACKS + place)
+fn track_place(cpu: u32, cfs_rq: u64, probe: u32) -> u32 {
+    cpu * throttle::TRACKS + ((throttle::track_of(cfs_rq) + probe) & (throttle::TRACKS - 1))
+}
+
+#[inline(always)]
+pub(crate) fn track(place: u32) -> Option<&'static mut Track> {
+    value(&TRACKS, place)
 }
 
 /// An addition that other CPUs may do at the same time. Its result is not used: the instruction

@@ -2,7 +2,7 @@
 
 use agent_ebpf::{
     layout::Cpu,
-    throttle::{Interval, Track},
+    throttle::{INTERVALS, Interval, Track},
 };
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::FEntryContext};
 
@@ -11,28 +11,26 @@ use crate::{kernel::frozen, maps};
 /// Splits a wait by the `cfs_rq`'s own sum of throttled time (6.6 and later), which grows when a
 /// throttle ends: then it ended just now, for the first task of the queue runs at once.
 #[inline(always)]
-pub(crate) fn split(
+pub(crate) fn split_by_sum(
     cpu: &mut Cpu,
     queue: u32,
     cfs_rq: u64,
     wait: Interval,
-    self_time: impl Fn() -> u64,
+    sum: u64,
 ) -> u64 {
-    let sum = self_time();
     if sum == 0 {
         return 0;
     }
-    let track = match maps::track(queue, cfs_rq) {
-        Some(track) => track,
+    let place = match maps::find_track(queue, cfs_rq) {
+        Some(place) => place,
         None => {
-            let Some(track) = maps::new_track(queue, cfs_rq, cpu) else {
-                return 0;
-            };
             // What does not fit into this wait was before it, nobody knows when.
             let fits = sum <= wait.end - wait.start;
-            track.reset(cfs_rq, if fits { 0 } else { sum });
-            track
+            maps::new_track(queue, cfs_rq, cpu, if fits { 0 } else { sum })
         }
+    };
+    let Some(track) = maps::track(place) else {
+        return 0;
     };
     let grown = sum.wrapping_sub(track.self_time);
     if grown != 0 && grown < sum.wrapping_add(1) {
@@ -42,16 +40,40 @@ pub(crate) fn split(
             end: wait.end,
         });
     }
-    track.split(wait, &mut cpu.windows)
+    split(cpu, queue, place, wait)
 }
 
 /// Splits a wait by the intervals that the hooks recorded.
 #[inline(always)]
-pub(crate) fn split_known(cpu: &mut Cpu, queue: u32, cfs_rq: u64, wait: Interval) -> u64 {
-    match maps::track(queue, cfs_rq) {
-        Some(track) => track.split(wait, &mut cpu.windows),
+pub(crate) fn split_by_hooks(cpu: &mut Cpu, queue: u32, cfs_rq: u64, wait: Interval) -> u64 {
+    match maps::find_track(queue, cfs_rq) {
+        Some(place) => split(cpu, queue, place, wait),
         None => 0,
     }
+}
+
+#[inline(always)]
+fn split(cpu: &mut Cpu, queue: u32, place: u32, wait: Interval) -> u64 {
+    let Some(track) = maps::track(place) else {
+        return 0;
+    };
+    cpu.split.start(track, wait, &mut cpu.windows);
+    let mut step = 0;
+    while step <= INTERVALS as u32 && split_step(queue, place) != 0 {
+        step += 1;
+    }
+    cpu.split.throttled
+}
+
+/// One step of the split in work on `queue`; 0 when it is done. A global function, as
+/// [`crate::sched::walk_step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn split_step(queue: u32, place: u32) -> u32 {
+    let (Some(cpu), Some(track)) = (maps::cpu(queue), maps::track(place)) else {
+        return 0;
+    };
+    cpu.split.step(track, &mut cpu.windows) as u32
 }
 
 /// A `cfs_rq` that a hook is about, with its run queue's state.
@@ -99,14 +121,11 @@ fn hooked(ctx: &FEntryContext) -> Option<Hooked> {
     let queues: *const u8 = read(group, frozen!(OFFSETS.tg_cfs_rq))?;
     let cfs_rq: *const u8 = read(queues, number * size_of::<u64>() as u32)?;
     let cpu = maps::cpu(number)?;
-    let track = match maps::track(number, cfs_rq as u64) {
-        Some(track) => track,
-        None => {
-            let track = maps::new_track(number, cfs_rq as u64, cpu)?;
-            track.reset(cfs_rq as u64, 0);
-            track
-        }
+    let place = match maps::find_track(number, cfs_rq as u64) {
+        Some(place) => place,
+        None => maps::new_track(number, cfs_rq as u64, cpu, 0),
     };
+    let track = maps::track(place)?;
     Some(Hooked {
         track,
         clock: read(rq, frozen!(OFFSETS.rq_clock))?,

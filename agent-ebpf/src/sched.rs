@@ -8,13 +8,14 @@ use agent_ebpf::{
     bucket,
     budget::{Detail, STEPS_PER_EVENT},
     cause::Cause,
-    history::{History, Slice},
+    history::Slice,
     layout::{
-        ABSENT, Cell, Cpu, Drop, FAIR_PRIO, ON_RQ_MIGRATING, Reason, TASK_DEAD, ThrottleMethod,
+        ABSENT, Cell, Cpu, Drop, FAIR_PRIO, ON_RQ_MIGRATING, Reason, Segment, TASK_DEAD,
+        ThrottleMethod,
     },
     owner::Owner,
     throttle::Interval,
-    walk::{Tally, walk},
+    walk::Tally,
 };
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, programs::BtfTracePointContext};
 
@@ -22,7 +23,7 @@ use crate::{
     clock,
     kernel::{CfsRq, RunQueue, Task, argument, frozen},
     maps,
-    quota::{split, split_known},
+    quota::{split_by_hooks, split_by_sum},
 };
 
 /// `sched_switch(preempt, prev, next[, prev_state])`.
@@ -104,7 +105,7 @@ fn leave(
         cell.irq_ns += irq;
         count_switch(ctx, cell, owner);
     }
-    advance(&mut cpu.history, owner, now, steal_clock, irq_clock);
+    advance(cpu, number, owner, now, steal_clock, irq_clock);
     Ok(())
 }
 
@@ -145,7 +146,8 @@ fn part_of(length: u64, last: &mut u64, carry: &mut u64, clock: u64) -> u64 {
 
 /// Brings a CPU's history up to `now`.
 #[inline(always)]
-fn advance(history: &mut History, owner: Owner, now: u64, steal_clock: u64, irq_clock: u64) {
+fn advance(cpu: &mut Cpu, number: u32, owner: Owner, now: u64, steal_clock: u64, irq_clock: u64) {
+    let history = &mut cpu.history;
     if now <= history.end {
         return;
     }
@@ -168,6 +170,19 @@ fn advance(history: &mut History, owner: Owner, now: u64, steal_clock: u64, irq_
         steal,
         irq,
     });
+    if history.is_unfolded() {
+        fold_summary(number);
+    }
+}
+
+/// Folds one summary of the history of CPU `number`. A global function, as [`walk_step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn fold_summary(number: u32) -> u32 {
+    if let Some(cpu) = maps::cpu(number) {
+        cpu.history.fold_summary();
+    }
+    0
 }
 
 /// Accounts the wait of the task that enters.
@@ -225,7 +240,7 @@ fn enter(cpu: &mut Cpu, number: u32, next: Task, cfs_rq: CfsRq, now: u64) {
             start: now - here,
             end: now,
         };
-        account(cpu, cell, place, next, cfs_rq, owner, segment, &mut wait);
+        account(cpu, place, next, cfs_rq, owner, segment, &mut wait);
     }
     maps::count_delay(number, owner, bucket::of_ns(wait.contention));
     if wait.throttled != 0 {
@@ -274,83 +289,149 @@ fn take_moved(cpu: &mut Cpu, pid: u32, tag: u64, wait: &mut Split) {
 
 /// Accounts one segment of a wait on one run queue: causes and culprits.
 #[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "inlined: a structure would live on the stack"
-)]
 fn account(
     cpu: &mut Cpu,
-    cell: &mut Cell,
     place: Place,
     task: Task,
     cfs_rq: CfsRq,
     owner: Owner,
-    segment: Interval,
+    interval: Interval,
     wait: &mut Split,
 ) {
-    let length = segment.end - segment.start;
-    let mut throttled = 0;
-    cpu.windows.whole(segment);
+    let segment = &mut cpu.segment;
+    *segment = Segment {
+        interval,
+        owner: owner.0,
+        cells: place.cells,
+        ..Segment::default()
+    };
     if task.prio() >= FAIR_PRIO {
         match frozen!(SETTINGS.throttle) {
             m if m == ThrottleMethod::SelfTime as u32 => {
-                let address = cfs_rq.address(&mut cpu.address);
-                throttled = split(cpu, place.queue, address, segment, || {
-                    cfs_rq.throttled_self_time()
-                });
+                segment.throttled_self_time = cfs_rq.throttled_self_time();
+                segment.cfs_rq = cfs_rq.address(&mut cpu.address);
             }
             m if m == ThrottleMethod::Hooks as u32 => {
-                let address = cfs_rq.address(&mut cpu.address);
-                throttled = split_known(cpu, place.queue, address, segment);
+                segment.cfs_rq = cfs_rq.address(&mut cpu.address);
             }
-            m if m == ThrottleMethod::Unknown as u32 && task.has_quota() => {
-                wait.contention += length;
-                leave_open(cpu, cell, Reason::ThrottleUnknown, length);
-                return;
+            m if m == ThrottleMethod::Unknown as u32 => {
+                segment.throttle_unknown = u32::from(task.has_quota());
             }
             _ => {}
         }
     }
-    let contention = length - throttled;
-    wait.contention += contention;
-    wait.throttled += throttled;
-    cell.add_wait(Cause::Throttled, throttled);
-    if contention == 0 {
-        return;
+    account_segment(place.queue);
+    wait.contention += cpu.segment.contention_ns;
+    wait.throttled += cpu.segment.throttled_ns;
+}
+
+/// Accounts the segment in work on `queue`. A global function, as [`walk_step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn account_segment(queue: u32) -> u32 {
+    let Some(cpu) = maps::cpu(queue) else {
+        return 1;
+    };
+    let segment = cpu.segment;
+    let (interval, owner) = (segment.interval, Owner(segment.owner));
+    let Some(cell) = maps::cell(segment.cells, owner) else {
+        return 1;
+    };
+    let length = interval.end - interval.start;
+    if segment.throttle_unknown != 0 {
+        cpu.segment.contention_ns = length;
+        leave_open(cpu, cell, Reason::ThrottleUnknown, length);
+        return 0;
     }
-    let detail = maps::detail();
-    let steps = cpu.tokens.offer(segment.end, Detail::steps(detail));
-    let mut no_room = 0;
-    let tally = walk::<STEPS_PER_EVENT>(
-        &cpu.history,
-        &cpu.windows,
-        &mut cpu.place,
+    cpu.windows.whole(interval);
+    let throttled = match frozen!(SETTINGS.throttle) {
+        _ if segment.cfs_rq == 0 => 0,
+        m if m == ThrottleMethod::SelfTime as u32 => {
+            let sum = segment.throttled_self_time;
+            split_by_sum(cpu, queue, segment.cfs_rq, interval, sum)
+        }
+        m if m == ThrottleMethod::Hooks as u32 => {
+            split_by_hooks(cpu, queue, segment.cfs_rq, interval)
+        }
+        _ => 0,
+    };
+    let contention = length - throttled;
+    cpu.segment.contention_ns = contention;
+    cpu.segment.throttled_ns = throttled;
+    cell.add_wait(Cause::Throttled, throttled);
+    if contention != 0 {
+        attribute(cpu, cell, queue, contention);
+    }
+    0
+}
+
+/// Finds who ran in the windows of the segment in work.
+#[inline(always)]
+fn attribute(cpu: &mut Cpu, cell: &mut Cell, queue: u32, contention: u64) {
+    let Segment {
+        interval,
         owner,
-        steps,
-        |culprit, ns| {
-            if !maps::add_blame(place.cells, owner, culprit, ns) {
-                no_room += ns;
-            }
-        },
-    );
-    cpu.tokens.spend(tally.steps);
-    cpu.walk_steps += tally.steps;
-    cpu.pairs_full_ns += no_room;
+        cells,
+        ..
+    } = cpu.segment;
+    let detail = maps::detail();
+    let steps = cpu.tokens.offer(interval.end, Detail::steps(detail));
+    cpu.walk.start(&cpu.history, &cpu.windows);
+    let mut step = 0;
+    while step < STEPS_PER_EVENT {
+        if step >= steps || walk_step(queue, cells, owner) != 0 {
+            break;
+        }
+        step += 1;
+    }
+    cpu.tokens.spend(step);
+    cpu.walk_steps += step;
+    let tally = cpu.walk.tally;
     cpu.estimated_ns += tally.estimated;
     add_tally(cell, &tally);
     let open = contention.saturating_sub(tally.total());
-    if open != 0 {
-        let reason = if tally.cut_short && detail != Detail::Full as u32 {
-            Reason::SteppedDown
-        } else if tally.cut_short {
-            Reason::Budget
-        } else if segment.start < cpu.history.started {
-            Reason::BeforeStart
-        } else {
-            Reason::History
-        };
-        leave_open(cpu, cell, reason, open);
+    if open == 0 {
+        return;
     }
+    let cut_short = !cpu.walk.is_done();
+    let reason = if cut_short && detail != Detail::Full as u32 {
+        Reason::SteppedDown
+    } else if cut_short {
+        Reason::Budget
+    } else if interval.start < cpu.history.started {
+        Reason::BeforeStart
+    } else {
+        Reason::History
+    };
+    leave_open(cpu, cell, reason, open);
+}
+
+/// One step of the walk in work on `queue`; not 0 when it was done before.
+///
+/// A global function: the verifier checks it once for all values of its arguments, not once for
+/// each step of each way into it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn walk_step(queue: u32, cells: u32, victim: u32) -> u32 {
+    let Some(cpu) = maps::cpu(queue) else {
+        return 1;
+    };
+    if cpu.walk.is_done() {
+        return 1;
+    }
+    let Cpu {
+        walk,
+        history,
+        windows,
+        pairs_full_ns,
+        ..
+    } = cpu;
+    walk.step(history, windows, Owner(victim), &mut |culprit, ns| {
+        if !maps::add_blame(cells, Owner(victim), culprit, ns) {
+            *pairs_full_ns += ns;
+        }
+    });
+    0
 }
 
 #[inline(always)]
@@ -426,20 +507,13 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         leave_open(cpu, cell, Reason::BeforeStart, run_delay - seen);
     } else {
         let running = Owner(cpu.open_owner);
-        advance(
-            &mut cpu.history,
-            running,
-            now,
-            rq.steal_clock(),
-            rq.irq_clock(),
-        );
+        advance(cpu, queue, running, now, rq.steal_clock(), rq.irq_clock());
         let segment = Interval {
             start: now.saturating_sub(run_delay - seen),
             end: now,
         };
         account(
             cpu,
-            cell,
             Place { queue, cells },
             task,
             cfs_rq,

@@ -91,6 +91,16 @@ impl Track {
         self.kept = 0;
     }
 
+    #[inline(always)]
+    fn interval(&self, index: u64) -> Interval {
+        let index = opaque(index as usize);
+        if index < INTERVALS {
+            self.intervals[index]
+        } else {
+            Interval::default()
+        }
+    }
+
     /// Records an interval that ended.
     #[inline(always)]
     pub fn push(&mut self, interval: Interval) {
@@ -107,60 +117,81 @@ impl Track {
             self.kept += 1;
         }
     }
+}
 
-    /// Splits a wait into what was throttled, which it returns in nanoseconds, and the windows
-    /// around it.
+/// The way back through the intervals of a track, which splits a wait into what was throttled and
+/// the windows around it. It lives in a map, as [`crate::walk::Walk`] does and for the same reason.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Split {
+    /// Throttled so far, nanoseconds.
+    pub throttled: u64,
+    start: u64,
+    /// From here on it is done.
+    end: u64,
+    /// Behind the next interval in the ring.
+    index: u64,
+    left: u64,
+}
+
+impl Split {
+    /// Starts at the wait's end, with a throttle that has not ended.
     #[inline(always)]
-    pub fn split(&self, wait: Interval, windows: &mut Windows) -> u64 {
+    pub fn start(&mut self, track: &Track, wait: Interval, windows: &mut Windows) {
         windows.count = 0;
-        let mut throttled = 0;
-        let mut end = wait.end;
-        if self.open != 0 && self.open < end {
-            let start = if self.open > wait.start {
-                self.open
+        *self = Split {
+            throttled: 0,
+            start: wait.start,
+            end: wait.end,
+            index: track.next as u64,
+            left: track.kept as u64,
+        };
+        if track.open != 0 && track.open < wait.end {
+            let from = if track.open > wait.start {
+                track.open
             } else {
                 wait.start
             };
-            throttled += end - start;
-            end = start;
+            self.throttled = wait.end - from;
+            self.end = from;
         }
-        let mut index = self.next;
-        for back in 0..INTERVALS as u32 {
-            if back >= self.kept || end <= wait.start {
-                break;
-            }
-            index = if index == 0 {
-                INTERVALS as u32 - 1
+    }
+
+    /// Takes the interval before; `false` when there is none that matters. Then the last window
+    /// is there too.
+    #[inline(always)]
+    pub fn step(&mut self, track: &Track, windows: &mut Windows) -> bool {
+        let interval = if self.left == 0 || self.end <= self.start {
+            Interval::default()
+        } else {
+            self.left -= 1;
+            self.index = if self.index == 0 {
+                INTERVALS as u64 - 1
             } else {
-                index - 1
+                self.index - 1
             };
-            let at = opaque(index as usize);
-            if at >= INTERVALS {
-                break;
-            }
-            let interval = self.intervals[at];
-            if interval.end <= wait.start {
-                break;
-            }
-            let until = if interval.end < end {
-                interval.end
-            } else {
-                end
-            };
-            let from = if interval.start > wait.start {
-                interval.start
-            } else {
-                wait.start
-            };
-            if from >= until {
-                continue;
-            }
-            throttled += until - from;
-            windows.push(until, end);
-            end = from;
+            track.interval(self.index)
+        };
+        if interval.end <= self.start {
+            windows.push(self.start, self.end);
+            return false;
         }
-        windows.push(wait.start, end);
-        throttled
+        let until = if interval.end < self.end {
+            interval.end
+        } else {
+            self.end
+        };
+        let from = if interval.start > self.start {
+            interval.start
+        } else {
+            self.start
+        };
+        if from < until {
+            self.throttled += until - from;
+            windows.push(until, self.end);
+            self.end = from;
+        }
+        true
     }
 }
 
@@ -182,6 +213,17 @@ mod tests {
         (track, all.split_off(kept))
     }
 
+    fn split(track: &Track, wait: Interval, windows: &mut Windows) -> u64 {
+        let mut split = Split::default();
+        split.start(track, wait, windows);
+        let mut steps = 0;
+        while split.step(track, windows) {
+            steps += 1;
+            assert!(steps <= INTERVALS, "a split without end");
+        }
+        split.throttled
+    }
+
     proptest! {
         #[test]
         fn windows_and_throttled_time_tile_the_wait(
@@ -197,7 +239,7 @@ mod tests {
                 all.push(Interval { start: track.open, end: u64::MAX });
             }
             let mut windows: Windows = Zeroable::zeroed();
-            let throttled = track.split(wait, &mut windows);
+            let throttled = split(&track, wait, &mut windows);
 
             let expected: u64 = all
                 .iter()
@@ -218,7 +260,8 @@ mod tests {
     fn a_wait_over_many_periods_keeps_all_of_them() {
         let (track, _) = track(&[(20, 80); 10]);
         let mut windows: Windows = Zeroable::zeroed();
-        let throttled = track.split(
+        let throttled = split(
+            &track,
             Interval {
                 start: 1_000,
                 end: 2_000,

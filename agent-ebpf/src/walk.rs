@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// A wait's parts by what the CPU did meanwhile, nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroable, Pod)]
 pub struct Tally {
     /// Other cgroups ran.
     pub neighbor: u64,
@@ -26,10 +27,6 @@ pub struct Tally {
     pub idle: u64,
     /// Of all these, taken in proportion from a summary.
     pub estimated: u64,
-    /// Steps that the walk took.
-    pub steps: u64,
-    /// Whether it had to end before the wait's start for want of steps.
-    pub cut_short: bool,
 }
 
 impl Tally {
@@ -118,11 +115,13 @@ impl Tally {
     }
 }
 
-/// Where a walk is. It lives in a map: what the verifier reads from there it does not know, so that
-/// it checks one step for all, and not each of all possible ways.
+/// Where a walk is, and what it found. It lives in a map, so that a step can be a function that the
+/// verifier checks once, knowing nothing of the steps before it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
-pub struct Place {
+pub struct Walk {
+    /// What was found so far.
+    pub tally: Tally,
     /// Level of the blocks that are looked at.
     level: u64,
     /// Slices from this one on are done.
@@ -141,52 +140,47 @@ pub struct Place {
     ended: u64,
 }
 
-/// Walks back over the windows of a wait of `victim` and tallies what the CPU did. `blame` gets
-/// each culprit, cgroup or kernel family, with its nanoseconds; a culprit may come several times.
-/// At most `steps` steps, and never more than `MOST`.
-#[inline(always)]
-pub fn walk<const MOST: u64>(
-    history: &History,
-    windows: &Windows,
-    place: &mut Place,
-    victim: Owner,
-    steps: u64,
-    mut blame: impl FnMut(u32, u64),
-) -> Tally {
-    let mut tally = Tally::default();
-    *place = Place {
-        cursor: history.closed(0) + 1,
-        window: windows.part(0),
-        share: SHARES as u64,
-        ..Place::default()
-    };
-    let mut step = 0;
-    while step < MOST {
-        let place = opaque(&mut *place);
-        if step >= steps {
-            break;
-        }
-        step += 1;
-        if place.share < SHARES as u64 {
-            take_share(history, place, victim, &mut tally, &mut blame);
-        } else if place.ended != 0 || place.cursor == 0 {
-            break;
+impl Walk {
+    /// Starts at the end of the history.
+    #[inline(always)]
+    pub fn start(&mut self, history: &History, windows: &Windows) {
+        *self = Walk {
+            cursor: history.closed(0) + 1,
+            window: windows.part(0),
+            share: SHARES as u64,
+            ..Walk::default()
+        };
+    }
+
+    /// Whether all was found that there is.
+    #[inline(always)]
+    pub fn is_done(&self) -> bool {
+        self.share >= SHARES as u64 && (self.ended != 0 || self.cursor == 0)
+    }
+
+    /// One step back over the windows of a wait of `victim`. `blame` gets culprits, cgroups or
+    /// kernel families, with nanoseconds; a culprit may come several times.
+    #[inline(always)]
+    pub fn step(
+        &mut self,
+        history: &History,
+        windows: &Windows,
+        victim: Owner,
+        blame: &mut impl FnMut(u32, u64),
+    ) {
+        if self.share < SHARES as u64 {
+            take_share(history, self, victim, blame);
         } else {
-            visit(history, windows, place, victim, &mut tally, &mut blame);
+            visit(history, windows, self, victim, blame);
         }
     }
-    let place = opaque(place);
-    tally.cut_short = place.ended == 0 && place.cursor != 0;
-    tally.steps = step;
-    tally
 }
 
 #[inline(always)]
 fn take_share(
     history: &History,
-    place: &mut Place,
+    place: &mut Walk,
     victim: Owner,
-    tally: &mut Tally,
     blame: &mut impl FnMut(u32, u64),
 ) {
     let block = history.block(place.block[0], place.block[1]);
@@ -198,7 +192,9 @@ fn take_share(
     let scale = Scale {
         fraction: place.fraction,
     };
-    tally.add_owner(victim, next.owner, scale.of(next.ns), blame);
+    place
+        .tally
+        .add_owner(victim, next.owner, scale.of(next.ns), blame);
     place.share += 1;
 }
 
@@ -207,9 +203,8 @@ fn take_share(
 fn visit(
     history: &History,
     windows: &Windows,
-    place: &mut Place,
+    place: &mut Walk,
     victim: Owner,
-    tally: &mut Tally,
     blame: &mut impl FnMut(u32, u64),
 ) {
     let (level, window) = (place.level & (LEVELS - 1), place.window);
@@ -247,14 +242,14 @@ fn visit(
             Scale::ratio(overlap, head.end - head.start)
         };
         if level == 0 {
-            tally.add_slice(victim, block, scale, overlap, blame);
+            place.tally.add_slice(victim, block, scale, overlap, blame);
         } else {
-            tally.add_head(&head, scale);
+            place.tally.add_head(&head, scale);
             place.block = [level, index];
             place.share = 0;
             place.fraction = scale.fraction;
             if !whole {
-                tally.estimated += overlap;
+                place.tally.estimated += overlap;
             }
         }
     }
