@@ -12,7 +12,7 @@ use aya::{
 };
 use thiserror::Error;
 
-use super::memory::{Mapped, Writable};
+use super::memory::Mapped;
 
 /// Why a map cannot be read.
 #[derive(Debug, Error)]
@@ -63,14 +63,14 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub struct Maps {
     pub(crate) shape: Shape,
-    pub(crate) cells: Writable<Cell>,
-    pub(crate) delays: Writable<Histogram>,
-    pub(crate) throttled: Writable<Histogram>,
-    pub(crate) pairs: Writable<PairSet>,
-    pub(crate) cpus: Writable<Cpu>,
-    pub(crate) cgroups: Writable<CgroupBucket>,
-    pub(crate) slots: Writable<SlotInfo>,
-    pub(crate) control: Writable<Control>,
+    pub(crate) cells: Mapped<Cell>,
+    pub(crate) delays: Mapped<Histogram>,
+    pub(crate) throttled: Mapped<Histogram>,
+    pub(crate) pairs: Mapped<PairSet>,
+    pub(crate) cpus: Mapped<Cpu>,
+    pub(crate) cgroups: Mapped<CgroupBucket>,
+    pub(crate) slots: Mapped<SlotInfo>,
+    pub(crate) control: Mapped<Control>,
 }
 
 impl Maps {
@@ -99,14 +99,14 @@ impl Maps {
     pub(crate) fn private(shape: Shape) -> Maps {
         Maps {
             shape,
-            cells: Writable::private(shape.cpus * shape.slots),
-            delays: Writable::private(shape.shards * shape.slots),
-            throttled: Writable::private(shape.slots),
-            pairs: Writable::private(shape.cpus * PAIR_SETS),
-            cpus: Writable::private(shape.cpus),
-            cgroups: Writable::private(CGROUP_BUCKETS),
-            slots: Writable::private(shape.slots),
-            control: Writable::private(1),
+            cells: Mapped::private(shape.cpus * shape.slots),
+            delays: Mapped::private(shape.shards * shape.slots),
+            throttled: Mapped::private(shape.slots),
+            pairs: Mapped::private(shape.cpus * PAIR_SETS),
+            cpus: Mapped::private(shape.cpus),
+            cgroups: Mapped::private(CGROUP_BUCKETS),
+            slots: Mapped::private(shape.slots),
+            control: Mapped::private(1),
         }
     }
 
@@ -116,12 +116,12 @@ impl Maps {
     }
 }
 
-fn open<T>(object: &Ebpf, name: &'static str, entries: u32) -> Result<Writable<T>, MapsError> {
+fn open<T>(object: &Ebpf, name: &'static str, entries: u32) -> Result<Mapped<T>, MapsError> {
     let Some(Map::Array(data)) = object.map(name) else {
         return Err(MapsError::Missing(name));
     };
     check_size::<T>(data, name)?;
-    Writable::open(data.fd().as_fd(), entries)
+    Mapped::open(data.fd().as_fd(), entries)
         .map_err(|source| MapsError::Memory { name, source })
 }
 

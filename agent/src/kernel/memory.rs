@@ -1,18 +1,17 @@
 //! Values of a map in this process' memory, shared with the kernel programs that write them.
 //!
-//! All access is by whole words, volatile: a word is never torn, a value may be.
+//! All access is by words or halves of them, volatile: one is never torn, a value may be.
 
 use std::{
     io,
     marker::PhantomData,
-    ops::Deref,
     os::fd::{AsRawFd as _, BorrowedFd},
     ptr::{self, NonNull},
 };
 
 const WORD: usize = size_of::<u64>();
 
-/// An array of `T`, read only.
+/// An array of `T`.
 #[derive(Debug)]
 pub(crate) struct Mapped<T> {
     base: NonNull<u8>,
@@ -20,10 +19,6 @@ pub(crate) struct Mapped<T> {
     entries: u32,
     value: PhantomData<fn() -> T>,
 }
-
-/// An array of `T` that this process writes as well.
-#[derive(Debug)]
-pub(crate) struct Writable<T>(Mapped<T>);
 
 // SAFETY: the memory belongs to the mapping alone, is not tied to a thread, and is only accessed
 // by volatile words.
@@ -35,7 +30,14 @@ impl<T> Mapped<T> {
 
     /// Maps an array map with `entries` values of type `T`.
     pub(crate) fn open(map: BorrowedFd<'_>, entries: u32) -> io::Result<Mapped<T>> {
-        map_memory(entries, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd())
+        map_memory(entries, libc::MAP_SHARED, map.as_raw_fd())
+    }
+
+    /// Memory that no kernel program writes.
+    #[cfg(test)]
+    pub(crate) fn private(entries: u32) -> Mapped<T> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        map_memory(entries, flags, -1).unwrap()
     }
 
     /// How many values there are.
@@ -64,6 +66,27 @@ impl<T> Mapped<T> {
         std::array::from_fn(|at| unsafe { ptr::read_volatile(first.add(at)) })
     }
 
+    /// Stores the word at `offset` bytes of value `index`.
+    pub(crate) fn set_word(&self, index: u32, offset: usize, word: u64) {
+        let pointer = self.address(index, offset, WORD).cast::<u64>();
+        // SAFETY: inside the mapping, and aligned: see `address`.
+        unsafe { ptr::write_volatile(pointer, word) }
+    }
+
+    /// Stores the half word at `offset` bytes of value `index`.
+    pub(crate) fn set_half(&self, index: u32, offset: usize, half: u32) {
+        let pointer = self.address(index, offset, WORD / 2).cast::<u32>();
+        // SAFETY: inside the mapping, and aligned: see `address`.
+        unsafe { ptr::write_volatile(pointer, half) }
+    }
+
+    /// Sets all words of value `index` to 0.
+    pub(crate) fn zero(&self, index: u32) {
+        for offset in (0..Self::STRIDE).step_by(WORD) {
+            self.set_word(index, offset, 0);
+        }
+    }
+
     /// The address of `bytes` bytes at `offset` of value `index`.
     fn address(&self, index: u32, offset: usize, bytes: usize) -> *mut u8 {
         assert!(
@@ -83,52 +106,8 @@ impl<T> Drop for Mapped<T> {
     }
 }
 
-impl<T> Writable<T> {
-    /// Maps an array map with `entries` values of type `T`.
-    pub(crate) fn open(map: BorrowedFd<'_>, entries: u32) -> io::Result<Writable<T>> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        map_memory(entries, access, libc::MAP_SHARED, map.as_raw_fd()).map(Writable)
-    }
-
-    /// Memory that no kernel program writes.
-    #[cfg(test)]
-    pub(crate) fn private(entries: u32) -> Writable<T> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        Writable(map_memory(entries, access, flags, -1).unwrap())
-    }
-
-    /// Stores the word at `offset` bytes of value `index`.
-    pub(crate) fn set_word(&self, index: u32, offset: usize, word: u64) {
-        let pointer = self.address(index, offset, WORD).cast::<u64>();
-        // SAFETY: inside the writable mapping, and aligned: see `address`.
-        unsafe { ptr::write_volatile(pointer, word) }
-    }
-
-    /// Stores the half word at `offset` bytes of value `index`.
-    pub(crate) fn set_half(&self, index: u32, offset: usize, half: u32) {
-        let pointer = self.address(index, offset, WORD / 2).cast::<u32>();
-        // SAFETY: inside the writable mapping, and aligned: see `address`.
-        unsafe { ptr::write_volatile(pointer, half) }
-    }
-
-    /// Sets all words of value `index` to 0.
-    pub(crate) fn zero(&self, index: u32) {
-        for offset in (0..Mapped::<T>::STRIDE).step_by(WORD) {
-            self.set_word(index, offset, 0);
-        }
-    }
-}
-
-impl<T> Deref for Writable<T> {
-    type Target = Mapped<T>;
-
-    fn deref(&self) -> &Mapped<T> {
-        &self.0
-    }
-}
-
-fn map_memory<T>(entries: u32, access: i32, flags: i32, map: i32) -> io::Result<Mapped<T>> {
+fn map_memory<T>(entries: u32, flags: i32, map: i32) -> io::Result<Mapped<T>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
     let bytes = Mapped::<T>::STRIDE * entries as usize;
     // SAFETY: a new mapping at an address of the kernel's choice; nothing else points to it.
     let base = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, map, 0) };
@@ -150,7 +129,7 @@ mod tests {
 
     #[test]
     fn words_and_halves_are_where_they_were_put() {
-        let array = Writable::<[u32; 5]>::private(3);
+        let array = Mapped::<[u32; 5]>::private(3);
         array.set_word(1, 8, 0x2_0000_0001);
         assert_eq!((array.half(1, 8), array.half(1, 12)), (1, 2));
         array.set_half(1, 16, 7);
@@ -163,6 +142,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "of value 3 of 3")]
     fn nothing_outside_is_touched() {
-        Writable::<u64>::private(3).word(3, 0);
+        Mapped::<u64>::private(3).word(3, 0);
     }
 }

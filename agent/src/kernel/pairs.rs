@@ -5,7 +5,7 @@ use agent_ebpf::{
     owner::Owner,
 };
 
-use super::{maps::Maps, memory::Writable};
+use super::{maps::Maps, memory::Mapped};
 
 /// Readings after a slot was given back in which pairs that name it are cleared: histories of CPUs
 /// still name it for a while.
@@ -88,7 +88,7 @@ fn owners(key: u64) -> (Owner, Owner) {
 }
 
 /// The programs take a pair without key for a new one, wherever it stands in its set.
-fn clear(pairs: &Writable<PairSet>, set: u32, way: usize) {
+fn clear(pairs: &Mapped<PairSet>, set: u32, way: usize) {
     let at = way * size_of::<Pair>();
     pairs.set_word(set, at + NS, 0);
     pairs.set_word(set, at + KEY, 0);
