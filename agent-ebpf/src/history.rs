@@ -81,19 +81,12 @@ pub struct History {
     pub end: u64,
     /// Start of the first slice.
     pub started: u64,
-    /// Steal clock at `end`.
-    pub steal_clock: u64,
-    /// Interrupt clock at `end`.
-    pub irq_clock: u64,
-    /// Steal that did not fit into the slices so far.
-    pub steal_carry: u64,
-    /// Interrupts, likewise.
-    pub irq_carry: u64,
-    /// Bit `level`: its newest closed block is not yet folded into the next level.
+    /// Bit `level`: its newest closed block, or for slices group of blocks, is not yet folded into
+    /// the next level.
     unfolded: u64,
     /// Closed blocks of each level so far; the next one is open.
     closed: [u64; LEVELS as usize],
-    _pad: u64,
+    _pad: [u64; 5],
     blocks: [Block; BLOCKS],
 }
 
@@ -168,6 +161,12 @@ impl History {
         &mut self.blocks[position(level, index)]
     }
 
+    /// The open slice.
+    #[inline(always)]
+    pub fn newest(&self) -> &Block {
+        self.block(0, self.closed[0])
+    }
+
     /// Closed blocks of a level.
     #[inline(always)]
     pub fn closed(&self, level: u64) -> u64 {
@@ -229,20 +228,48 @@ impl History {
     #[inline(always)]
     fn close_slice(&mut self, index: u64) {
         self.closed[0] = index + 1;
-        self.fold::<1>(0, index);
+        if index & FAN_MASK == FAN_MASK {
+            self.unfolded |= 1;
+        }
     }
 
-    /// Whether [`History::fold_summary`] has work. It is to be called after each
-    /// [`History::record`] then, or summaries are overwritten before they were folded.
+    /// Whether [`History::fold`] has work. It is to be called after each [`History::record`] then,
+    /// or blocks are overwritten before they were folded.
     #[inline(always)]
     pub fn is_unfolded(&self) -> bool {
         self.unfolded != 0
     }
 
-    /// Folds one summary into the next level: the lowest, for it is the one that is soonest
-    /// overwritten.
+    /// Folds a group of slices, or one summary, into the next level: the lowest first, for it is
+    /// the one that is soonest overwritten.
     #[inline(always)]
-    pub fn fold_summary(&mut self) {
+    pub fn fold(&mut self) {
+        if self.unfolded & 1 != 0 {
+            self.fold_slices();
+        } else {
+            self.fold_summary();
+        }
+    }
+
+    #[inline(always)]
+    fn fold_slices(&mut self) {
+        self.unfolded &= !1;
+        let group = (self.closed[0] >> FAN_SHIFT).wrapping_sub(1);
+        let to = position(1, group);
+        self.blocks[to].reset(self.block(0, group << FAN_SHIFT).head.start);
+        for i in 0..=FAN_MASK {
+            let from = position(0, (group << FAN_SHIFT) | i);
+            let (head, share) = (self.blocks[from].head, self.blocks[from].shares[0]);
+            self.blocks[to].add_head(&head);
+            if share.owner != Owner::IDLE.0 {
+                self.blocks[to].add_share(share.owner, share.ns);
+            }
+        }
+        self.close_summary(1, group);
+    }
+
+    #[inline(always)]
+    fn fold_summary(&mut self) {
         let mut level = 1;
         while level < LEVELS - 2 {
             if self.unfolded & (1 << level) != 0 {
@@ -252,12 +279,7 @@ impl History {
         }
         let level = opaque(level);
         self.unfolded &= !(1 << (level & 63));
-        self.fold::<SHARES>(level, self.closed(level) - 1);
-    }
-
-    /// Folds a closed block into its summary, which closes with the last of its blocks.
-    #[inline(always)]
-    fn fold<const MOST: usize>(&mut self, level: u64, index: u64) {
+        let index = self.closed(level).wrapping_sub(1);
         let parent = index >> FAN_SHIFT;
         let (from, to) = (position(level, index), position(level + 1, parent));
         let head = self.blocks[from].head;
@@ -265,7 +287,7 @@ impl History {
             self.blocks[to].reset(head.start);
         }
         self.blocks[to].add_head(&head);
-        for i in 0..MOST {
+        for i in 0..SHARES {
             let share = self.blocks[from].shares[i];
             if share.owner == Owner::IDLE.0 {
                 break;
@@ -273,11 +295,16 @@ impl History {
             self.blocks[to].add_share(share.owner, share.ns);
         }
         if index & FAN_MASK == FAN_MASK {
-            let above = opaque(level as usize + 1) & (LEVELS as usize - 1);
-            self.closed[above] = parent + 1;
-            if above < LEVELS as usize - 1 {
-                self.unfolded |= 1 << above;
-            }
+            self.close_summary(level + 1, parent);
+        }
+    }
+
+    #[inline(always)]
+    fn close_summary(&mut self, level: u64, index: u64) {
+        let level = opaque(level as usize) & (LEVELS as usize - 1);
+        self.closed[level] = index + 1;
+        if level < LEVELS as usize - 1 {
+            self.unfolded |= 1 << level;
         }
     }
 }
@@ -315,7 +342,7 @@ mod tests {
                 irq: 0,
             });
             if history.is_unfolded() {
-                history.fold_summary();
+                history.fold();
             }
         }
         history
@@ -380,7 +407,7 @@ mod tests {
         windows.count = parts.len() as u64;
         windows.parts[..parts.len()].copy_from_slice(parts);
         let (mut walk, mut blame, mut steps) = (Walk::default(), BTreeMap::new(), 0);
-        walk.start(history, &windows);
+        walk.start(history.closed(0) + 1, &windows);
         while !walk.is_done() {
             walk.step(history, &windows, victim, &mut |owner, ns| {
                 *blame.entry(owner).or_default() += ns;

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
+    cause::Cause,
     history::{Block, FAN_SHIFT, Head, History, LEVELS, SHARES, Share},
     opaque,
     owner::Owner,
@@ -37,6 +38,76 @@ impl Tally {
     }
 }
 
+/// What the latest slices tell of a wait, without the walk's machinery: most waits end there.
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// From here on the wait is told; at the wait's start all of it is.
+    pub until: u64,
+    /// The slice before which a walk goes on.
+    pub cursor: u64,
+}
+
+/// Slices that [`recent`] looks at.
+pub const RECENT: u64 = 4;
+
+/// Tallies the latest slices of a wait of `victim` that has just ended.
+#[inline(always)]
+pub fn recent(
+    history: &History,
+    victim: Owner,
+    wait: Interval,
+    tally: &mut impl FnMut(Cause, u64),
+    blame: &mut impl FnMut(u32, u64),
+) -> Recent {
+    let mut until = wait.end;
+    let mut cursor = history.closed(0) + 1;
+    for _ in 0..RECENT {
+        let index = cursor.wrapping_sub(1);
+        if until <= wait.start || cursor == 0 || !history.has(0, index) {
+            break;
+        }
+        cursor = index;
+        let slice = history.block(0, index);
+        let from = if slice.head.start > wait.start {
+            slice.head.start
+        } else {
+            wait.start
+        };
+        if from >= until {
+            break;
+        }
+        let overlap = until - from;
+        let mut ran = overlap;
+        if slice.head.steal | slice.head.irq != 0 {
+            let scale = Scale::ratio(overlap, slice.head.end - slice.head.start);
+            let (steal, irq) = (scale.of(slice.head.steal), scale.of(slice.head.irq));
+            ran = overlap.saturating_sub(steal + irq);
+            tally(Cause::Steal, steal);
+            tally(Cause::Irq, irq);
+        }
+        until = from;
+        let owner = slice.shares[0].owner;
+        if owner == victim.0 {
+            tally(Cause::SelfInflicted, ran);
+        } else if owner == Owner::IDLE.0 {
+            tally(Cause::Idle, ran);
+        } else {
+            let kernel = Owner(owner).is_kernel();
+            tally(
+                if kernel {
+                    Cause::Kernel
+                } else {
+                    Cause::Neighbor
+                },
+                ran,
+            );
+            blame(owner, ran);
+        }
+    }
+    // The last slice may begin before the wait: a walk would go on in it.
+    Recent { until, cursor }
+}
+
 /// The part of a block's amounts that counts.
 #[derive(Clone, Copy)]
 struct Scale {
@@ -53,7 +124,8 @@ impl Scale {
     #[inline(always)]
     fn ratio(part: u64, whole: u64) -> Scale {
         Scale {
-            fraction: (part << Self::SHIFT) / whole,
+            // Never 0; a check, for the program must not hold a panic.
+            fraction: (part << Self::SHIFT).checked_div(whole).unwrap_or(0),
         }
     }
 
@@ -141,11 +213,11 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Starts at the end of the history.
+    /// Starts before slice `cursor` of the history; the one behind the open slice is its end.
     #[inline(always)]
-    pub fn start(&mut self, history: &History, windows: &Windows) {
+    pub fn start(&mut self, cursor: u64, windows: &Windows) {
         *self = Walk {
-            cursor: history.closed(0) + 1,
+            cursor,
             window: windows.part(0),
             share: SHARES as u64,
             ..Walk::default()
