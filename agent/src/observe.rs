@@ -189,5 +189,7 @@ impl Observer {
 }
 
 fn run_delay() -> Option<u64> {
-    counters::kernel_run_delay_ns(Path::new(PROC)).ok().flatten()
+    counters::kernel_run_delay_ns(Path::new(PROC))
+        .ok()
+        .flatten()
 }

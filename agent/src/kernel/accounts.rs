@@ -112,14 +112,15 @@ impl Accounts {
 
     fn forget(&mut self) {
         let before = self.parties.len();
-        self.parties.retain(|_, total| match &mut total.leaves_after {
-            None => true,
-            Some(0) => false,
-            Some(readings) => {
-                *readings -= 1;
-                true
-            }
-        });
+        self.parties
+            .retain(|_, total| match &mut total.leaves_after {
+                None => true,
+                Some(0) => false,
+                Some(readings) => {
+                    *readings -= 1;
+                    true
+                }
+            });
         if self.parties.len() < before {
             let parties = &self.parties;
             let is_known = |party: &Party| *party == Party::Other || parties.contains_key(party);

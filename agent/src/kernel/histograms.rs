@@ -56,14 +56,14 @@ impl Histograms {
         let grown: Cell = bytemuck::cast(*grown);
         if self.delay.is_due(slot, grown.waits != 0) {
             let shards = (0..maps.shape.shards).map(|shard| shard * maps.shape.slots + slot);
-            let counts = self.delay.advance(slot, sum(&maps.delays, shards));
+            let counts = self.delay.advance(slot, &sum(&maps.delays, shards));
             accounts.count(party, Kind::Delay, &counts);
         }
         let throttled = grown.wait_ns[Cause::Throttled as usize] != 0;
         if self.throttled.is_due(slot, throttled) {
             let counts = self
                 .throttled
-                .advance(slot, sum(&maps.throttled, [slot].into_iter()));
+                .advance(slot, &sum(&maps.throttled, [slot].into_iter()));
             accounts.count(party, Kind::Throttled, &counts);
         }
     }
@@ -88,9 +88,11 @@ impl Counts {
         is_due
     }
 
-    fn advance(&mut self, slot: u32, now: [u32; BUCKETS]) -> [u32; BUCKETS] {
-        let last = std::mem::replace(&mut self.last[slot as usize], now);
-        std::array::from_fn(|at| now[at].wrapping_sub(last[at]))
+    fn advance(&mut self, slot: u32, now: &[u32; BUCKETS]) -> [u32; BUCKETS] {
+        let last = &mut self.last[slot as usize];
+        let grown = std::array::from_fn(|at| now[at].wrapping_sub(last[at]));
+        *last = *now;
+        grown
     }
 }
 

@@ -121,8 +121,7 @@ fn open<T>(object: &Ebpf, name: &'static str, entries: u32) -> Result<Mapped<T>,
         return Err(MapsError::Missing(name));
     };
     check_size::<T>(data, name)?;
-    Mapped::open(data.fd().as_fd(), entries)
-        .map_err(|source| MapsError::Memory { name, source })
+    Mapped::open(data.fd().as_fd(), entries).map_err(|source| MapsError::Memory { name, source })
 }
 
 fn check_size<T>(data: &MapData, name: &'static str) -> Result<(), MapsError> {

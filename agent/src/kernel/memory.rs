@@ -14,7 +14,7 @@ const WORD: usize = size_of::<u64>();
 /// An array of `T`.
 #[derive(Debug)]
 pub(crate) struct Mapped<T> {
-    base: NonNull<u8>,
+    base: NonNull<u64>,
     bytes: usize,
     entries: u32,
     value: PhantomData<fn() -> T>,
@@ -25,8 +25,8 @@ pub(crate) struct Mapped<T> {
 unsafe impl<T> Send for Mapped<T> {}
 
 impl<T> Mapped<T> {
-    /// The kernel rounds each value up to whole words.
-    const STRIDE: usize = size_of::<T>().next_multiple_of(WORD);
+    /// Words of a value: the kernel rounds each up to whole ones.
+    const STRIDE: usize = size_of::<T>().div_ceil(WORD);
 
     /// Maps an array map with `entries` values of type `T`.
     pub(crate) fn open(map: BorrowedFd<'_>, entries: u32) -> io::Result<Mapped<T>> {
@@ -47,55 +47,67 @@ impl<T> Mapped<T> {
 
     /// The word at `offset` bytes of value `index`.
     pub(crate) fn word(&self, index: u32, offset: usize) -> u64 {
-        let pointer = self.address(index, offset, WORD).cast::<u64>();
+        let pointer = self.address(index, offset, 1);
         // SAFETY: inside the mapping, and aligned: see `address`.
         unsafe { ptr::read_volatile(pointer) }
     }
 
     /// The half word at `offset` bytes of value `index`.
     pub(crate) fn half(&self, index: u32, offset: usize) -> u32 {
-        let pointer = self.address(index, offset, WORD / 2).cast::<u32>();
+        let pointer = self.half_address(index, offset);
         // SAFETY: inside the mapping, and aligned: see `address`.
         unsafe { ptr::read_volatile(pointer) }
     }
 
     /// The first `N` words of value `index`, one after the other.
     pub(crate) fn words<const N: usize>(&self, index: u32) -> [u64; N] {
-        let first = self.address(index, 0, N * WORD).cast::<u64>();
+        let first = self.address(index, 0, N);
         // SAFETY: all of it lies inside the mapping, and is aligned: see `address`.
         std::array::from_fn(|at| unsafe { ptr::read_volatile(first.add(at)) })
     }
 
     /// Stores the word at `offset` bytes of value `index`.
     pub(crate) fn set_word(&self, index: u32, offset: usize, word: u64) {
-        let pointer = self.address(index, offset, WORD).cast::<u64>();
+        let pointer = self.address(index, offset, 1);
         // SAFETY: inside the mapping, and aligned: see `address`.
         unsafe { ptr::write_volatile(pointer, word) }
     }
 
     /// Stores the half word at `offset` bytes of value `index`.
     pub(crate) fn set_half(&self, index: u32, offset: usize, half: u32) {
-        let pointer = self.address(index, offset, WORD / 2).cast::<u32>();
+        let pointer = self.half_address(index, offset);
         // SAFETY: inside the mapping, and aligned: see `address`.
         unsafe { ptr::write_volatile(pointer, half) }
     }
 
     /// Sets all words of value `index` to 0.
     pub(crate) fn zero(&self, index: u32) {
-        for offset in (0..Self::STRIDE).step_by(WORD) {
-            self.set_word(index, offset, 0);
+        for word in 0..Self::STRIDE {
+            self.set_word(index, word * WORD, 0);
         }
     }
 
-    /// The address of `bytes` bytes at `offset` of value `index`.
-    fn address(&self, index: u32, offset: usize, bytes: usize) -> *mut u8 {
+    /// The address of `words` words from the one that holds byte `offset` of value `index`.
+    fn address(&self, index: u32, offset: usize, words: usize) -> *mut u64 {
+        let first = offset / WORD;
         assert!(
-            index < self.entries && offset + bytes <= Self::STRIDE && offset.is_multiple_of(bytes.min(WORD)),
-            "{bytes} bytes at {offset} of value {index} of {}",
+            index < self.entries && first + words <= Self::STRIDE,
+            "{words} words at {offset} of value {index} of {}",
             self.entries
         );
-        // SAFETY: value `index` ends inside the mapping, and `bytes` inside the value.
-        unsafe { self.base.as_ptr().add(index as usize * Self::STRIDE + offset) }
+        // SAFETY: value `index` ends inside the mapping, and the words inside the value.
+        unsafe {
+            self.base
+                .as_ptr()
+                .add(index as usize * Self::STRIDE + first)
+        }
+    }
+
+    fn half_address(&self, index: u32, offset: usize) -> *mut u32 {
+        let word = self.address(index, offset, 1).cast::<u32>();
+        let is_second = offset % WORD >= WORD / 2;
+        // SAFETY: a word has two halves.
+        unsafe { word.add(usize::from(is_second)) }
     }
 }
 
@@ -108,7 +120,7 @@ impl<T> Drop for Mapped<T> {
 
 fn map_memory<T>(entries: u32, flags: i32, map: i32) -> io::Result<Mapped<T>> {
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    let bytes = Mapped::<T>::STRIDE * entries as usize;
+    let bytes = Mapped::<T>::STRIDE * WORD * entries as usize;
     // SAFETY: a new mapping at an address of the kernel's choice; nothing else points to it.
     let base = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, map, 0) };
     if base == libc::MAP_FAILED {

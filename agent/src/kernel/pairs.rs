@@ -66,7 +66,10 @@ impl Pairs {
                     continue;
                 }
                 if now.key != last.key {
-                    *last = Pair { key: now.key, ns: 0 };
+                    *last = Pair {
+                        key: now.key,
+                        ns: 0,
+                    };
                 }
                 let (victim, culprit) = owners(now.key);
                 let grown = now.ns.saturating_sub(last.ns);
@@ -108,7 +111,8 @@ mod tests {
     };
 
     fn put(maps: &Maps, set: u32, way: usize, victim: u32, culprit: u32, ns: u64) {
-        maps.pairs.set_word(set, way * 16, pair_key(victim, culprit));
+        maps.pairs
+            .set_word(set, way * 16, pair_key(victim, culprit));
         maps.pairs.set_word(set, way * 16 + 8, ns);
     }
 

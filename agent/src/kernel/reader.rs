@@ -80,7 +80,10 @@ impl Reader {
             accounts,
             blame,
             health: self.health(&cpus),
-            active: moved.iter().filter_map(|slot| self.slots.holder(*slot)).collect(),
+            active: moved
+                .iter()
+                .filter_map(|slot| self.slots.holder(*slot))
+                .collect(),
             cpus: cpu_times(&cpus, online),
         }
     }
@@ -159,8 +162,7 @@ impl Reader {
             accounts,
             ..
         } = self;
-        let is_stale =
-            |owner| matches!(slots.whose(owner), Whose::Past(_) | Whose::Forgotten);
+        let is_stale = |owner| matches!(slots.whose(owner), Whose::Past(_) | Whose::Forgotten);
         pairs.read(maps, is_stale, |victim, culprit, ns| {
             let party = |owner| match slots.whose(owner) {
                 Whose::Present(party) => Some(party),

@@ -74,7 +74,7 @@ pub(crate) enum Whose {
 /// All slots that cgroups can have.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    slots: Vec<Slot>,
+    all: Vec<Slot>,
     pool: VecDeque<u32>,
     /// Slots of each cgroup, those that are leaving included.
     held: HashMap<CgroupId, u32>,
@@ -89,7 +89,7 @@ impl Slots {
             before: None,
         };
         Slots {
-            slots: vec![free; count as usize],
+            all: vec![free; count as usize],
             pool: (SLOT_FIRST_CGROUP..count).collect(),
             held: HashMap::new(),
         }
@@ -110,14 +110,14 @@ impl Slots {
     /// Takes a slot out of the pool, for the free list of a CPU.
     pub(crate) fn offer(&mut self) -> Option<Owner> {
         let slot = self.pool.pop_front()?;
-        let entry = self.slots.get_mut(slot as usize)?;
+        let entry = self.all.get_mut(slot as usize)?;
         entry.state = State::Offered;
         Some(Owner::new(slot, entry.generation))
     }
 
     /// A CPU gave a slot of its free list to this cgroup. What is known already is ignored.
     pub(crate) fn taken(&mut self, slot: u32, id: CgroupId) {
-        if let Some(entry) = self.slots.get_mut(slot as usize)
+        if let Some(entry) = self.all.get_mut(slot as usize)
             && entry.state == State::Offered
         {
             entry.state = State::Held { id, missing: 0 };
@@ -127,7 +127,7 @@ impl Slots {
 
     /// A scan of the cgroup tree.
     pub(crate) fn scanned(&mut self, exists: impl Fn(CgroupId) -> bool) {
-        for slot in &mut self.slots {
+        for slot in &mut self.all {
             if let State::Held { id, missing } = &mut slot.state {
                 *missing = if exists(*id) {
                     0
@@ -141,7 +141,7 @@ impl Slots {
     /// A reading; `moved` are the slots whose account changed since the last, or is open.
     pub(crate) fn step(&mut self, moved: impl Fn(u32) -> bool) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (at, slot) in (0..).zip(&mut self.slots) {
+        for (at, slot) in (0..).zip(&mut self.all) {
             match &mut slot.state {
                 State::Held { missing, .. } if moved(at) => *missing = 0,
                 State::Held { id, missing } if *missing >= SCANS => {
@@ -160,7 +160,7 @@ impl Slots {
 
     /// A slot was emptied: back to the pool. Returns the owner that it has from now on.
     pub(crate) fn emptied(&mut self, slot: u32) -> Option<Owner> {
-        let entry = self.slots.get_mut(slot as usize)?;
+        let entry = self.all.get_mut(slot as usize)?;
         let State::Leaving { id, .. } = entry.state else {
             return None;
         };
@@ -190,7 +190,7 @@ impl Slots {
 
     /// The cgroup in a slot.
     pub(crate) fn holder(&self, slot: u32) -> Option<CgroupId> {
-        match self.slots.get(slot as usize)?.state {
+        match self.all.get(slot as usize)?.state {
             State::Held { id, .. } | State::Leaving { id, .. } => Some(id),
             State::Free | State::Offered => None,
         }
@@ -198,14 +198,14 @@ impl Slots {
 
     /// Whether a CPU may have taken the slot.
     pub(crate) fn is_offered(&self, slot: u32) -> bool {
-        self.slots
+        self.all
             .get(slot as usize)
             .is_some_and(|slot| slot.state == State::Offered)
     }
 
     /// Slots with an account, the reserved included.
     pub(crate) fn in_use(&self) -> impl Iterator<Item = u32> {
-        (0..self.slots.len() as u32)
+        (0..self.all.len() as u32)
             .filter(|slot| *slot < SLOT_FIRST_CGROUP || self.holder(*slot).is_some())
     }
 
@@ -217,7 +217,7 @@ impl Slots {
         if let Some(party) = reserved(owner) {
             return Whose::Present(party);
         }
-        let Some(slot) = self.slots.get(owner.slot() as usize) else {
+        let Some(slot) = self.all.get(owner.slot() as usize) else {
             return Whose::Forgotten;
         };
         if owner.generation() == slot.generation {
@@ -239,9 +239,8 @@ impl Slots {
 /// The party of a slot that cgroups cannot have.
 pub(crate) fn reserved(owner: Owner) -> Option<Party> {
     match owner.slot() {
-        SLOT_IDLE => None,
+        SLOT_IDLE | SLOT_FIRST_CGROUP.. => None,
         SLOT_OTHER => Some(Party::Other),
-        SLOT_FIRST_CGROUP.. => None,
         _ => Some(owner.kernel_family().map_or(Party::Other, Party::Kernel)),
     }
 }

@@ -10,9 +10,7 @@ use std::{
 
 use agent_ebpf::{
     budget::Detail,
-    layout::{
-        CGROUP_WAYS, Control, Cpu, FREE_SLOTS, SlotInfo, cgroup_bucket, cgroup_entry,
-    },
+    layout::{CGROUP_WAYS, Control, Cpu, FREE_SLOTS, SlotInfo, cgroup_bucket, cgroup_entry},
     owner::Owner,
 };
 

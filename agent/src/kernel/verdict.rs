@@ -138,7 +138,9 @@ mod tests {
     #[test]
     fn a_long_log_becomes_its_end() {
         let log: String = (0..50).map(|n| format!("{n}: r0 = 1\n")).collect();
-        let line = last_lines(&format!("refused\n{log}R1 invalid mem access\nprocessed 7 insns\n"));
+        let line = last_lines(&format!(
+            "refused\n{log}R1 invalid mem access\nprocessed 7 insns\n"
+        ));
         assert_eq!(
             line,
             "refused … 48: r0 = 1 | 49: r0 = 1 | R1 invalid mem access"

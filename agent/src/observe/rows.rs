@@ -21,9 +21,17 @@ use crate::{
 #[derive(Clone, Copy)]
 struct Part(&'static str, &'static str, bool);
 
-const PRIVILEGES: Part = Part("privileges", "loading programs that look at the kernel", true);
+const PRIVILEGES: Part = Part(
+    "privileges",
+    "loading programs that look at the kernel",
+    true,
+);
 const BTF: Part = Part("btf", "where the kernel keeps what is read", true);
-const TRACEPOINTS: Part = Part("typed_tracepoints", "reading kernel structures safely", true);
+const TRACEPOINTS: Part = Part(
+    "typed_tracepoints",
+    "reading kernel structures safely",
+    true,
+);
 const HIERARCHY: Part = Part("cgroup_hierarchy", "telling cgroups apart", true);
 const SWITCH: Part = Part("sched_switch", "run time, waits, causes and blame", true);
 const MIGRATE: Part = Part(
@@ -204,12 +212,13 @@ fn throttle(programs: &Programs) -> Capability {
             THROTTLE.active(format!("exact: {}", verdicts.map(text).join(", ")))
         }
         ThrottleMethod::Unknown => {
-            let refused = THROTTLE_HOOKS.iter().find_map(|name| {
-                match programs.verdicts.get(name)? {
-                    Verdict::Refused { refusal, why } => Some((name, *refusal, why)),
-                    Verdict::Attached { .. } | Verdict::NotNeeded => None,
-                }
-            });
+            let refused =
+                THROTTLE_HOOKS
+                    .iter()
+                    .find_map(|name| match programs.verdicts.get(name)? {
+                        Verdict::Refused { refusal, why } => Some((name, *refusal, why)),
+                        Verdict::Attached { .. } | Verdict::NotNeeded => None,
+                    });
             match refused {
                 Some((name, refusal, why)) => THROTTLE.row(
                     status(refusal),
@@ -223,13 +232,13 @@ fn throttle(programs: &Programs) -> Capability {
 }
 
 /// The part that keeps the core from running.
-pub(super) fn core_refused(error: &LoadError, message: &str, remedy: Option<String>) -> Capability {
+pub(super) fn core_refused(error: &LoadError, message: &str, remedy: Option<&str>) -> Capability {
     let part = if error.program() == Some(MIGRATE.0) {
         MIGRATE
     } else {
         SWITCH
     };
-    part.row(status(error.refusal()), message, remedy.as_deref())
+    part.row(status(error.refusal()), message, remedy)
 }
 
 fn status(refusal: Refusal) -> Status {

@@ -180,7 +180,7 @@ impl Findings {
         if let Some(limit) = limit {
             message = format!("{message} (the limit on locked memory stays as it is: {limit})");
         }
-        let remedy = cause.map(|cause| cause.remedy.to_owned());
+        let remedy = cause.map(|cause| cause.remedy);
         let row = rows::core_refused(error, &message, remedy);
         self.fail_row(obstacle, row)
     }
@@ -206,7 +206,7 @@ fn settings(facts: &HostFacts, slots: u32, hierarchy: &Hierarchy) -> Settings {
         // Kernel threads are in the host's root, of whatever part is visible here.
         root_cgroup: HIERARCHY_ROOT.0,
         hierarchy: hierarchy.hierarchy_id,
-        self_tgid: std::process::id(),
+        _pad: 0,
     }
 }
 
