@@ -1,24 +1,27 @@
-//! What ran on one CPU: slices, and summaries of 4, 16, 64 … slices for the way back in time.
+//! What ran on one CPU: slices, and summaries of 8, 64, 512 … slices for the way back in time.
 //!
-//! Level 0 holds slices, the newest still growing while its owner stays. Four closed blocks of a
-//! level make one block of the next. Each event closes at most one slice and folds at most one
-//! summary, so that the work is bounded; [`RETAIN`] blocks of each level reach back 500,000
-//! slices, exact within the last 31.
+//! Level 0 holds slices, the newest still growing while its owner stays. Eight closed blocks of a
+//! level make one block of the next. Each event closes at most one slice and folds at most eight
+//! slices or one summary, so that the work is bounded; [`RETAIN`] blocks of each level reach back
+//! 260,000 slices, exact within the last 56.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::{opaque, owner::Owner};
 
-/// Levels: slices and seven kinds of summaries.
-pub const LEVELS: u64 = 8;
+/// Levels: slices and four kinds of summaries.
+pub const LEVELS: u64 = 5;
 /// Blocks kept of each level.
-pub const RETAIN: u64 = 32;
+pub const RETAIN: u64 = 64;
 /// Owners that a summary can tell apart.
 pub const SHARES: usize = 13;
-/// A block of the next level is 2^2 blocks of this one.
-pub const FAN_SHIFT: u64 = 2;
+/// A block of the next level is 2^3 blocks of this one.
+pub const FAN_SHIFT: u64 = 3;
 const FAN_MASK: u64 = (1 << FAN_SHIFT) - 1;
-const BLOCKS: usize = (LEVELS * RETAIN) as usize;
+/// All levels but the top one: a power of two, so that the verifier sees a mask.
+const LOWER_MASK: usize = LEVELS as usize - 2;
+/// Room for [`LEVELS`] counters: a power of two likewise.
+const COUNTERS: usize = 8;
 
 /// What one owner ran in a block.
 #[repr(C)]
@@ -85,9 +88,10 @@ pub struct History {
     /// the next level.
     unfolded: u64,
     /// Closed blocks of each level so far; the next one is open.
-    closed: [u64; LEVELS as usize],
+    closed: [u64; COUNTERS],
     _pad: [u64; 5],
-    blocks: [Block; BLOCKS],
+    lower: [[Block; RETAIN as usize]; LOWER_MASK + 1],
+    top: [Block; RETAIN as usize],
 }
 
 impl Block {
@@ -144,21 +148,28 @@ impl Block {
     }
 }
 
+/// A place in the ring of a level, in a form whose bound the verifier sees.
 #[inline(always)]
-fn position(level: u64, index: u64) -> usize {
-    opaque(((level * RETAIN) | (index & (RETAIN - 1))) as usize) & (BLOCKS - 1)
+fn place(index: u64) -> usize {
+    opaque(index as usize) & (RETAIN as usize - 1)
 }
 
 impl History {
     /// Block `index` of a level, as far as it is retained.
     #[inline(always)]
     pub fn block(&self, level: u64, index: u64) -> &Block {
-        &self.blocks[position(level, index)]
+        if level > LOWER_MASK as u64 {
+            return &self.top[place(index)];
+        }
+        &self.lower[opaque(level as usize) & LOWER_MASK][place(index)]
     }
 
     #[inline(always)]
     fn block_mut(&mut self, level: u64, index: u64) -> &mut Block {
-        &mut self.blocks[position(level, index)]
+        if level > LOWER_MASK as u64 {
+            return &mut self.top[place(index)];
+        }
+        &mut self.lower[opaque(level as usize) & LOWER_MASK][place(index)]
     }
 
     /// The open slice.
@@ -170,7 +181,7 @@ impl History {
     /// Closed blocks of a level.
     #[inline(always)]
     pub fn closed(&self, level: u64) -> u64 {
-        self.closed[opaque(level as usize) & (LEVELS as usize - 1)]
+        self.closed[opaque(level as usize) & (COUNTERS - 1)]
     }
 
     /// Whether block `index` of a summary level is closed and not overwritten.
@@ -255,14 +266,16 @@ impl History {
     fn fold_slices(&mut self) {
         self.unfolded &= !1;
         let group = (self.closed[0] >> FAN_SHIFT).wrapping_sub(1);
-        let to = position(1, group);
-        self.blocks[to].reset(self.block(0, group << FAN_SHIFT).head.start);
+        let (slices, summaries) = self.lower.split_at_mut(1);
+        let to = &mut summaries[0][place(group)];
         for i in 0..=FAN_MASK {
-            let from = position(0, (group << FAN_SHIFT) | i);
-            let (head, share) = (self.blocks[from].head, self.blocks[from].shares[0]);
-            self.blocks[to].add_head(&head);
-            if share.owner != Owner::IDLE.0 {
-                self.blocks[to].add_share(share.owner, share.ns);
+            let slice = &slices[0][place((group << FAN_SHIFT) | i)];
+            if i == 0 {
+                to.reset(slice.head.start);
+            }
+            to.add_head(&slice.head);
+            if slice.shares[0].owner != Owner::IDLE.0 {
+                to.add_share(slice.shares[0].owner, slice.shares[0].ns);
             }
         }
         self.close_summary(1, group);
@@ -281,18 +294,19 @@ impl History {
         self.unfolded &= !(1 << (level & 63));
         let index = self.closed(level).wrapping_sub(1);
         let parent = index >> FAN_SHIFT;
-        let (from, to) = (position(level, index), position(level + 1, parent));
-        let head = self.blocks[from].head;
+        let head = self.block(level, index).head;
+        let to = self.block_mut(level + 1, parent);
         if index & FAN_MASK == 0 {
-            self.blocks[to].reset(head.start);
+            to.reset(head.start);
         }
-        self.blocks[to].add_head(&head);
+        to.add_head(&head);
         for i in 0..SHARES {
-            let share = self.blocks[from].shares[i];
+            let share = self.block(level, index).shares[i];
             if share.owner == Owner::IDLE.0 {
                 break;
             }
-            self.blocks[to].add_share(share.owner, share.ns);
+            self.block_mut(level + 1, parent)
+                .add_share(share.owner, share.ns);
         }
         if index & FAN_MASK == FAN_MASK {
             self.close_summary(level + 1, parent);
@@ -301,10 +315,9 @@ impl History {
 
     #[inline(always)]
     fn close_summary(&mut self, level: u64, index: u64) {
-        let level = opaque(level as usize) & (LEVELS as usize - 1);
-        self.closed[level] = index + 1;
-        if level < LEVELS as usize - 1 {
-            self.unfolded |= 1 << level;
+        self.closed[opaque(level as usize) & (COUNTERS - 1)] = index + 1;
+        if level < LEVELS - 1 {
+            self.unfolded |= 1 << (level & 63);
         }
     }
 }
@@ -428,7 +441,7 @@ mod tests {
         #[test]
         fn recent_waits_are_exact(
             slices in slices(8, 80..600),
-            back in 1usize..30,
+            back in 1usize..56,
             cut in 0u64..5_000,
         ) {
             let history = history_of(&slices);
@@ -509,7 +522,7 @@ mod tests {
             .collect();
         let history = history_of(&slices);
         let window = Interval {
-            start: history.end - 800_000,
+            start: history.end - 700_000,
             end: history.end,
         };
         let Walked {
@@ -517,10 +530,10 @@ mod tests {
             blame,
             steps,
         } = walked(&history, &[window], owner(4));
-        assert!(tally.total().abs_diff(800_000) < 50);
+        assert!(tally.total().abs_diff(700_000) < 50);
         assert!(steps < 160, "{steps} steps");
         for culprit in [owner(2), owner(3)] {
-            assert!(blame[&culprit.0].abs_diff(400_000) < 1_000, "{blame:?}");
+            assert!(blame[&culprit.0].abs_diff(350_000) < 1_000, "{blame:?}");
         }
     }
 
