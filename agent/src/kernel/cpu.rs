@@ -21,7 +21,7 @@ use super::{
 const HEADER: usize = offset_of!(Cpu, free) / size_of::<u64>();
 const _: () = assert!(offset_of!(Cpu, free).is_multiple_of(size_of::<u64>()));
 
-/// Attempts at reading between two switches. A run of the program takes less than one; more are
+/// Attempts at reading between two changes. A run of a program takes less than one; more are
 /// needed only where the hypervisor stopped the CPU in the middle of it.
 const ATTEMPTS: u32 = 64;
 
@@ -87,51 +87,60 @@ impl Header {
     }
 }
 
-/// A CPU between two switches.
+/// A CPU between two changes of its account.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) header: Header,
     /// Who has the CPU now …
     pub(crate) owner: Owner,
-    /// … for so long, nanoseconds …
+    /// … for so long that is not accounted yet, nanoseconds …
     pub(crate) open_ns: u64,
     /// … and what the CPU accounted for it before.
     pub(crate) cell: [u64; WORDS],
 }
 
-/// Reads a CPU between two switches. When that does not succeed, what is read may lack the slice
-/// that just ended; it never has it twice, since a program moves the start of the open slice
-/// before it adds the ended one.
+/// Reads a CPU between two changes of its account. When that does not succeed, what is read may
+/// lack the part of the slice that was just accounted.
 pub(crate) fn snapshot(maps: &Maps, cpu: u32) -> Snapshot {
     let mut last = attempt(maps, cpu);
     for _ in 1..ATTEMPTS {
-        let (snapshot, is_settled) = last;
-        if is_settled {
+        let (snapshot, is_whole) = last;
+        if is_whole {
             return snapshot;
         }
         std::hint::spin_loop();
         last = attempt(maps, cpu);
     }
-    last.0
+    let (mut snapshot, _) = last;
+    snapshot.open_ns = 0;
+    snapshot
 }
 
+/// The account changes at a switch, which is counted, and when a queued task is moved away, which
+/// moves the start of the open slice and then what the cell holds. So all three are read twice.
 fn attempt(maps: &Maps, cpu: u32) -> (Snapshot, bool) {
     let header = Header::read(maps, cpu);
     fence(Ordering::Acquire);
     let owner = header.open_owner();
-    let cell = if owner.slot() < maps.shape.slots {
-        maps.cells.words(maps.cell_index(cpu, owner.slot()))
-    } else {
-        [0; WORDS]
-    };
+    let cell = cell_of(maps, cpu, owner);
     let now = monotonic_ns();
     fence(Ordering::Acquire);
-    let is_same = maps.cpus.word(cpu, offset_of!(Cpu, seen)) == header.seen();
+    let again = Header::read(maps, cpu);
+    let is_same = again.seen() == header.seen() && again.last_switch() == header.last_switch();
     let snapshot = Snapshot {
         header,
         owner,
         open_ns: open_for(header.clocks(), header.last_switch(), now),
         cell,
     };
-    (snapshot, is_same && header.is_settled())
+    let is_whole = is_same && header.is_settled() && cell_of(maps, cpu, owner) == cell;
+    (snapshot, is_whole)
+}
+
+fn cell_of(maps: &Maps, cpu: u32, owner: Owner) -> [u64; WORDS] {
+    if owner.slot() < maps.shape.slots {
+        maps.cells.words(maps.cell_index(cpu, owner.slot()))
+    } else {
+        [0; WORDS]
+    }
 }

@@ -184,7 +184,7 @@ impl Reader {
     fn turn_slots(&mut self, moved: &BTreeSet<u32>) {
         for step in self.slots.step(|slot| moved.contains(&slot)) {
             match step {
-                Step::Clear { id, slot } => self.maps.clear_entry(id, slot),
+                Step::Clear { id, owner } => self.maps.clear_entry(id, owner),
                 Step::Empty { id, slot } => self.give_back(id, slot),
             }
         }

@@ -2,7 +2,10 @@ use std::mem::offset_of;
 
 use agent_ebpf::{
     cause::Cause,
-    layout::{CGROUP_WAYS, Cell, Cpu, FREE_SLOTS, SlotInfo, cgroup_bucket, cgroup_entry, pair_key},
+    layout::{
+        CGROUP_WAYS, Cell, Cpu, FREE_SLOTS, SlotInfo, cgroup_bucket, cgroup_entry,
+        cgroup_entry_owner, pair_key,
+    },
     owner::{KernelFamily, SLOT_FIRST_CGROUP},
 };
 
@@ -44,9 +47,11 @@ impl Host {
         let maps = self.maps();
         let bucket = cgroup_bucket(id.0);
         let entries: [u64; CGROUP_WAYS] = maps.cgroups.words(bucket);
-        if let Some(entry) = entries.iter().find(|entry| **entry >> 16 == id.0) {
-            let slot = *entry as u32 & 0xffff;
-            return Owner(maps.slots.half(slot, offset_of!(SlotInfo, owner)));
+        if let Some(owner) = entries
+            .iter()
+            .find_map(|entry| cgroup_entry_owner(*entry, id.0))
+        {
+            return Owner(owner);
         }
         let head = maps.cpus.half(cpu, offset_of!(Cpu, free.head));
         if head == maps.cpus.half(cpu, offset_of!(Cpu, free.tail)) {
@@ -61,7 +66,7 @@ impl Host {
             .set_half(slot, offset_of!(SlotInfo, owner), owner.0);
         maps.slots.set_word(slot, offset_of!(SlotInfo, id), id.0);
         let way = entries.iter().position(|entry| *entry == 0).unwrap();
-        let entry = cgroup_entry(id.0, slot);
+        let entry = cgroup_entry(id.0, owner.0);
         maps.cgroups.set_word(bucket, 8 * way, entry);
         owner
     }
@@ -270,19 +275,14 @@ fn cost_of_a_reading() {
     let ids = (1..=900).map(CgroupId);
     let reader = Reader::new(Maps::private(shape), ids.clone(), &online);
     let mut host = Host { reader };
-    dbg!(host.reader.slots.free(), host.maps().cpus.half(5, offset_of!(Cpu, free.tail)), host.owner(5, CgroupId(7777)));
-    let m = host.maps(); let mut n = 0; for b in 0..2048 { let e: [u64; 8] = m.cgroups.words(b); n += e.iter().filter(|e| **e != 0).count(); }
-    eprintln!("cpu entries {n} first {:?} holders {}", m.cgroups.words::<8>(cgroup_bucket(491)), host.reader.slots.holders().count());
     let owners: Vec<Owner> = ids
         .map(|id| {
             if id.0 % 100 == 0 {
                 host.reader.read(&online);
             }
-            if id.0 > 490 && id.0 < 503 { let c = id.0 as u32 % shape.cpus; eprintln!("{id} cpu {c} head {} tail {} owner {:?}", host.maps().cpus.half(c, offset_of!(Cpu, free.head)), host.maps().cpus.half(c, offset_of!(Cpu, free.tail)), host.owner(c, id)); }
             host.owner(id.0 as u32 % shape.cpus, id)
         })
         .collect();
-    dbg!(owners.iter().filter(|o| **o == Owner::OTHER).count());
     for round in 1..=5 {
         for (at, owner) in (0..).zip(&owners) {
             for cpu in 0..shape.cpus {

@@ -40,12 +40,12 @@ struct Slot {
 /// What is to be done in the maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Clear the table's entry that leads from this cgroup to this slot.
+    /// Clear the table's entry that leads from this cgroup to this owner.
     Clear {
         /// The cgroup.
         id: CgroupId,
-        /// The slot.
-        slot: u32,
+        /// The owner.
+        owner: Owner,
     },
     /// Empty the slot: nobody writes there.
     Empty {
@@ -146,7 +146,8 @@ impl Slots {
                 State::Held { missing, .. } if moved(at) => *missing = 0,
                 State::Held { id, missing } if *missing >= SCANS => {
                     let id = *id;
-                    steps.push(Step::Clear { id, slot: at });
+                    let owner = Owner::new(at, slot.generation);
+                    steps.push(Step::Clear { id, owner });
                     slot.state = State::Leaving { id, readings: 0 };
                 }
                 State::Leaving { readings, .. } if moved(at) => *readings = 0,

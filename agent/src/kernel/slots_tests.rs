@@ -16,7 +16,7 @@ fn a_slot_goes_round() {
     assert_eq!(slots.step(still), []);
     slots.scanned(|_| false);
     let slot = owner.slot();
-    assert_eq!(slots.step(still), [Step::Clear { id, slot }]);
+    assert_eq!(slots.step(still), [Step::Clear { id, owner }]);
     assert_eq!((slots.step(still), slots.step(still)), (vec![], vec![]));
     assert_eq!(slots.step(still), [Step::Empty { id, slot }]);
     let next = slots.emptied(slot).unwrap();
@@ -133,9 +133,8 @@ impl Model {
         }
         for step in slots.step(|slot| moved.contains(&slot)) {
             match step {
-                Step::Clear { id, slot } => {
-                    let leads = |owner: &Owner| owner.slot() == slot;
-                    if self.table.get(&id.0).is_some_and(leads) {
+                Step::Clear { id, owner } => {
+                    if self.table.get(&id.0) == Some(&owner) {
                         self.table.remove(&id.0);
                     }
                 }

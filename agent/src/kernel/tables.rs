@@ -36,7 +36,7 @@ impl Maps {
                 && let Some(owner) = slots.assign(id)
             {
                 self.set_slot(owner, id);
-                let entry = cgroup_entry(id.0, owner.slot());
+                let entry = cgroup_entry(id.0, owner.0);
                 self.cgroups.set_word(cgroup_bucket(id.0), offset, entry);
             }
         }
@@ -64,12 +64,12 @@ impl Maps {
         }
     }
 
-    /// No CPU finds this slot for this cgroup any more.
-    pub(crate) fn clear_entry(&self, id: CgroupId, slot: u32) {
+    /// No CPU finds this owner for this cgroup any more.
+    pub(crate) fn clear_entry(&self, id: CgroupId, owner: Owner) {
         let bucket = cgroup_bucket(id.0);
         let entries: [u64; CGROUP_WAYS] = self.cgroups.words(bucket);
         for (way, entry) in entries.into_iter().enumerate() {
-            if entry == cgroup_entry(id.0, slot) {
+            if entry == cgroup_entry(id.0, owner.0) {
                 self.cgroups.set_word(bucket, way * size_of::<u64>(), 0);
             }
         }
