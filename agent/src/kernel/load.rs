@@ -2,14 +2,10 @@
 //!
 //! Nothing is pinned: what is attached goes with the process, however it ends.
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs,
-    os::fd::{AsFd as _, AsRawFd as _, RawFd},
-};
+use std::{collections::BTreeMap, os::fd::AsFd as _};
 
 use agent_ebpf::{
-    layout::{ABSENT, CgroupMade, Offsets, PAIR_SETS, Settings, ThrottleMethod, map},
+    layout::{ABSENT, Offsets, PAIR_SETS, Settings, ThrottleMethod, map},
     throttle::TRACKS,
 };
 use aya::{
@@ -21,6 +17,7 @@ use thiserror::Error;
 
 use super::{
     maps::{Maps, MapsError},
+    programs::Programs,
     verdict::{Refusal, Verdict, of_object, of_program, one_line},
     waiting::WaitList,
 };
@@ -89,26 +86,6 @@ pub struct Loaded {
     btf: Btf,
     settings: Settings,
     verdicts: BTreeMap<&'static str, Verdict>,
-}
-
-/// The programs at work.
-pub struct Programs {
-    object: Ebpf,
-    /// How throttled time is told.
-    pub throttle: ThrottleMethod,
-    /// How each program fares.
-    pub verdicts: BTreeMap<&'static str, Verdict>,
-    waits: Option<WaitList>,
-    made: Option<RingBuf<MapData>>,
-}
-
-impl fmt::Debug for Programs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Programs")
-            .field("throttle", &self.throttle)
-            .field("verdicts", &self.verdicts)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Puts the object into the kernel. The throttle method of `settings` is chosen here: how the
@@ -195,9 +172,10 @@ impl Loaded {
             Err(verdict) => (None, verdict),
         };
         self.verdicts.insert(TASK_WAITING, verdict);
+        let throttle = method_of(&self.settings);
         Ok(Programs {
-            throttle: method_of(&self.settings),
             object: self.object,
+            throttle,
             verdicts: self.verdicts,
             waits,
             made,
@@ -277,43 +255,4 @@ fn method_of(settings: &Settings) -> ThrottleMethod {
 /// Instructions that the verifier went through.
 fn verified(program: &Program) -> Option<u32> {
     program.info().ok()?.verified_instruction_count()
-}
-
-impl Programs {
-    /// The list of waits in progress, where the kernel gives it.
-    pub fn waits(&self) -> Option<&WaitList> {
-        self.waits.as_ref()
-    }
-
-    /// Cgroups that were made since the last call.
-    pub fn take_made(&mut self) -> Vec<CgroupMade> {
-        let mut made = Vec::new();
-        if let Some(ring) = &mut self.made {
-            while let Some(entry) = ring.next() {
-                made.extend(bytemuck::try_pod_read_unaligned::<CgroupMade>(&entry));
-            }
-        }
-        made
-    }
-
-    /// Events that the kernel skipped because a required program was running on that CPU; `None`
-    /// where it does not count them.
-    pub fn recursion_misses(&self) -> Option<u64> {
-        let files = REQUIRED.map(|name| self.file_of(name));
-        files.into_iter().map(|file| misses_of(file?)).sum()
-    }
-
-    fn file_of(&self, name: &str) -> Option<RawFd> {
-        let file = self.object.program(name)?.fd().ok()?;
-        Some(file.as_fd().as_raw_fd())
-    }
-}
-
-fn misses_of(file: RawFd) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{file}")).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("recursion_misses:"))?
-        .trim()
-        .parse()
-        .ok()
 }

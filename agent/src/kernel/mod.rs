@@ -8,6 +8,7 @@ pub mod btf;
 pub mod offsets;
 
 pub mod load;
+pub mod programs;
 pub mod reader;
 pub mod waiting;
 

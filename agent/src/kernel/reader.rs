@@ -1,8 +1,14 @@
 //! One reading of the maps: accounts, blame, CPUs and health; and the upkeep of the slots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use agent_ebpf::owner::{Owner, SLOT_IDLE};
+use agent_ebpf::{
+    layout::Cell,
+    owner::{Owner, SLOT_IDLE},
+};
 
 use super::{
     accounts::{Accounts, WORDS},
@@ -28,8 +34,9 @@ pub struct Reading {
     pub blame: BTreeMap<(Party, Party), u64>,
     /// Without what the maps do not hold: `recursion_misses`, `kernel_run_delay_ns`.
     pub health: Health,
-    /// Cgroups whose account changed since the last reading, or is open.
-    pub active: BTreeSet<CgroupId>,
+    /// Cgroups whose account changed since the last reading, or is open, with how long they ran
+    /// and waited, nanoseconds.
+    pub active: BTreeMap<CgroupId, u64>,
 }
 
 /// Reads the maps again and again, and keeps the slots in order.
@@ -64,6 +71,7 @@ impl Reader {
 
     /// Reads everything.
     pub fn read(&mut self, online: &[u32]) -> Reading {
+        let now = monotonic();
         self.find_taken();
         let used: Vec<u32> = self.slots.in_use().collect();
         let cpus = self
@@ -72,18 +80,16 @@ impl Reader {
         let (open, open_slots) = self.open_slices(&cpus);
         let moved = self.add_growth(&used, &open_slots);
         self.add_blame();
-        self.turn_slots(&moved);
+        let active = self.active(&moved);
+        self.turn_slots(&moved, now);
         self.maps.top_up(&mut self.slots, online);
-        self.step(&cpus);
-        let (accounts, blame) = self.accounts.report(&open);
+        self.step(&cpus, now);
+        let (accounts, blame) = self.accounts.report(&open, now);
         Reading {
             accounts,
             blame,
             health: self.health(&cpus),
-            active: moved
-                .iter()
-                .filter_map(|slot| self.slots.holder(*slot))
-                .collect(),
+            active,
             cpus: cpu_times(&cpus, online),
         }
     }
@@ -180,28 +186,40 @@ impl Reader {
         });
     }
 
+    fn active(&self, moved: &BTreeSet<u32>) -> BTreeMap<CgroupId, u64> {
+        let mut active = BTreeMap::new();
+        for slot in moved {
+            if let Some(id) = self.slots.holder(*slot) {
+                let grown: Cell = bytemuck::cast(self.sums.grown(*slot));
+                let ns = grown.run_ns + grown.wait_ns.iter().sum::<u64>();
+                *active.entry(id).or_default() += ns;
+            }
+        }
+        active
+    }
+
     /// Takes slots of cgroups that are gone a step further.
-    fn turn_slots(&mut self, moved: &BTreeSet<u32>) {
+    fn turn_slots(&mut self, moved: &BTreeSet<u32>, now: Duration) {
         for step in self.slots.step(|slot| moved.contains(&slot)) {
             match step {
                 Step::Clear { id, owner } => self.maps.clear_entry(id, owner),
-                Step::Empty { id, slot } => self.give_back(id, slot),
+                Step::Empty { id, slot } => self.give_back(id, slot, now),
             }
         }
     }
 
-    fn give_back(&mut self, id: CgroupId, slot: u32) {
+    fn give_back(&mut self, id: CgroupId, slot: u32, now: Duration) {
         self.sums.retire(&self.maps, slot);
         self.histograms.retire(slot);
         self.maps.empty_slot(slot);
         self.slots.emptied(slot);
         self.pairs.expect_stale();
         if !self.slots.holds(id) {
-            self.accounts.leave(Party::Cgroup(id));
+            self.accounts.leave(Party::Cgroup(id), now);
         }
     }
 
-    fn step(&mut self, cpus: &[CpuReading]) {
+    fn step(&mut self, cpus: &[CpuReading], now: Duration) {
         let work = |cpu: &CpuReading| {
             let header = &cpu.snapshot.header;
             Work {
@@ -211,9 +229,7 @@ impl Reader {
             }
         };
         let before = self.step_down.detail();
-        let detail = self
-            .step_down
-            .decide(monotonic(), cpus.iter().map(work).collect());
+        let detail = self.step_down.decide(now, cpus.iter().map(work).collect());
         if detail != before {
             self.maps.set_detail(detail);
         }

@@ -11,8 +11,9 @@ use crate::{
     kernel::{
         Refusal, Verdict,
         btf::BtfError,
-        load::{CGROUP_MKDIR, LoadError, Programs, TASK_WAITING, THROTTLE_HOOKS},
+        load::{CGROUP_MKDIR, LoadError, TASK_WAITING, THROTTLE_HOOKS},
         offsets::OffsetsError,
+        programs::Programs,
     },
     sample::StealSource,
 };

@@ -18,8 +18,9 @@ use crate::{
     kernel::{
         self, Refusal,
         btf::{Btf, BtfError},
-        load::{self, LoadError, Loaded, Programs},
+        load::{self, LoadError, Loaded},
         offsets,
+        programs::Programs,
         reader::Reader,
     },
     sample::{Abilities, CgroupId, StealSource, ThrottleSource},
