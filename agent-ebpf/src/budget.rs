@@ -7,7 +7,7 @@ const EARN_SHIFT: u32 = 7;
 /// Tokens that can be saved.
 const SAVED: u64 = 4_096;
 /// Tokens that one event may spend.
-pub const STEPS_PER_EVENT: u64 = 24;
+pub const STEPS_PER_EVENT: u64 = 96;
 
 /// How much the programs account, from the dearest to the cheapest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ impl Detail {
     pub fn steps(detail: u32) -> u64 {
         match detail {
             0 => STEPS_PER_EVENT,
-            1 => 6,
+            1 => 8,
             _ => 0,
         }
     }

@@ -1,24 +1,27 @@
-//! What ran on one CPU: slices, and summaries of 4, 16, 64 … slices for the way back in time.
+//! What ran on one CPU: slices, and summaries of 8, 64, 512 … slices for the way back in time.
 //!
-//! Level 0 holds slices, the newest still growing while its owner stays. Four closed blocks of a
-//! level make one block of the next. Each event closes at most one slice and folds at most one
-//! summary, so that the work is bounded; [`RETAIN`] blocks of each level reach back 500,000
-//! slices, exact within the last 31.
+//! Level 0 holds slices, the newest still growing while its owner stays. Eight closed blocks of a
+//! level make one block of the next. Each event closes at most one slice and folds at most eight
+//! slices or one summary, so that the work is bounded; [`RETAIN`] blocks of each level reach back
+//! 260,000 slices, exact within the last 56.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::{opaque, owner::Owner};
 
-/// Levels: slices and seven kinds of summaries.
-pub const LEVELS: u64 = 8;
+/// Levels: slices and four kinds of summaries.
+pub const LEVELS: u64 = 5;
 /// Blocks kept of each level.
-pub const RETAIN: u64 = 32;
+pub const RETAIN: u64 = 64;
 /// Owners that a summary can tell apart.
 pub const SHARES: usize = 13;
-/// A block of the next level is 2^2 blocks of this one.
-pub const FAN_SHIFT: u64 = 2;
+/// A block of the next level is 2^3 blocks of this one.
+pub const FAN_SHIFT: u64 = 3;
 const FAN_MASK: u64 = (1 << FAN_SHIFT) - 1;
-const BLOCKS: usize = (LEVELS * RETAIN) as usize;
+/// All levels but the top one: a power of two, so that the verifier sees a mask.
+const LOWER_MASK: usize = LEVELS as usize - 2;
+/// Room for [`LEVELS`] counters: a power of two likewise.
+const COUNTERS: usize = 8;
 
 /// What one owner ran in a block.
 #[repr(C)]
@@ -81,20 +84,14 @@ pub struct History {
     pub end: u64,
     /// Start of the first slice.
     pub started: u64,
-    /// Steal clock at `end`.
-    pub steal_clock: u64,
-    /// Interrupt clock at `end`.
-    pub irq_clock: u64,
-    /// Steal that did not fit into the slices so far.
-    pub steal_carry: u64,
-    /// Interrupts, likewise.
-    pub irq_carry: u64,
-    /// Bit `level`: its newest closed block is not yet folded into the next level.
+    /// Bit `level`: its newest closed block, or for slices group of blocks, is not yet folded into
+    /// the next level.
     unfolded: u64,
     /// Closed blocks of each level so far; the next one is open.
-    closed: [u64; LEVELS as usize],
-    _pad: u64,
-    blocks: [Block; BLOCKS],
+    closed: [u64; COUNTERS],
+    _pad: [u64; 5],
+    lower: [[Block; RETAIN as usize]; LOWER_MASK + 1],
+    top: [Block; RETAIN as usize],
 }
 
 impl Block {
@@ -151,27 +148,40 @@ impl Block {
     }
 }
 
+/// A place in the ring of a level, in a form whose bound the verifier sees.
 #[inline(always)]
-fn position(level: u64, index: u64) -> usize {
-    opaque(((level * RETAIN) | (index & (RETAIN - 1))) as usize) & (BLOCKS - 1)
+fn place(index: u64) -> usize {
+    opaque(index as usize) & (RETAIN as usize - 1)
 }
 
 impl History {
     /// Block `index` of a level, as far as it is retained.
     #[inline(always)]
     pub fn block(&self, level: u64, index: u64) -> &Block {
-        &self.blocks[position(level, index)]
+        if level > LOWER_MASK as u64 {
+            return &self.top[place(index)];
+        }
+        &self.lower[opaque(level as usize) & LOWER_MASK][place(index)]
     }
 
     #[inline(always)]
     fn block_mut(&mut self, level: u64, index: u64) -> &mut Block {
-        &mut self.blocks[position(level, index)]
+        if level > LOWER_MASK as u64 {
+            return &mut self.top[place(index)];
+        }
+        &mut self.lower[opaque(level as usize) & LOWER_MASK][place(index)]
+    }
+
+    /// The open slice.
+    #[inline(always)]
+    pub fn newest(&self) -> &Block {
+        self.block(0, self.closed[0])
     }
 
     /// Closed blocks of a level.
     #[inline(always)]
     pub fn closed(&self, level: u64) -> u64 {
-        self.closed[opaque(level as usize) & (LEVELS as usize - 1)]
+        self.closed[opaque(level as usize) & (COUNTERS - 1)]
     }
 
     /// Whether block `index` of a summary level is closed and not overwritten.
@@ -229,20 +239,50 @@ impl History {
     #[inline(always)]
     fn close_slice(&mut self, index: u64) {
         self.closed[0] = index + 1;
-        self.fold::<1>(0, index);
+        if index & FAN_MASK == FAN_MASK {
+            self.unfolded |= 1;
+        }
     }
 
-    /// Whether [`History::fold_summary`] has work. It is to be called after each
-    /// [`History::record`] then, or summaries are overwritten before they were folded.
+    /// Whether [`History::fold`] has work. It is to be called after each [`History::record`] then,
+    /// or blocks are overwritten before they were folded.
     #[inline(always)]
     pub fn is_unfolded(&self) -> bool {
         self.unfolded != 0
     }
 
-    /// Folds one summary into the next level: the lowest, for it is the one that is soonest
-    /// overwritten.
+    /// Folds a group of slices, or one summary, into the next level: the lowest first, for it is
+    /// the one that is soonest overwritten.
     #[inline(always)]
-    pub fn fold_summary(&mut self) {
+    pub fn fold(&mut self) {
+        if self.unfolded & 1 != 0 {
+            self.fold_slices();
+        } else {
+            self.fold_summary();
+        }
+    }
+
+    #[inline(always)]
+    fn fold_slices(&mut self) {
+        self.unfolded &= !1;
+        let group = (self.closed[0] >> FAN_SHIFT).wrapping_sub(1);
+        let (slices, summaries) = self.lower.split_at_mut(1);
+        let to = &mut summaries[0][place(group)];
+        for i in 0..=FAN_MASK {
+            let slice = &slices[0][place((group << FAN_SHIFT) | i)];
+            if i == 0 {
+                to.reset(slice.head.start);
+            }
+            to.add_head(&slice.head);
+            if slice.shares[0].owner != Owner::IDLE.0 {
+                to.add_share(slice.shares[0].owner, slice.shares[0].ns);
+            }
+        }
+        self.close_summary(1, group);
+    }
+
+    #[inline(always)]
+    fn fold_summary(&mut self) {
         let mut level = 1;
         while level < LEVELS - 2 {
             if self.unfolded & (1 << level) != 0 {
@@ -252,32 +292,32 @@ impl History {
         }
         let level = opaque(level);
         self.unfolded &= !(1 << (level & 63));
-        self.fold::<SHARES>(level, self.closed(level) - 1);
-    }
-
-    /// Folds a closed block into its summary, which closes with the last of its blocks.
-    #[inline(always)]
-    fn fold<const MOST: usize>(&mut self, level: u64, index: u64) {
+        let index = self.closed(level).wrapping_sub(1);
         let parent = index >> FAN_SHIFT;
-        let (from, to) = (position(level, index), position(level + 1, parent));
-        let head = self.blocks[from].head;
+        let head = self.block(level, index).head;
+        let to = self.block_mut(level + 1, parent);
         if index & FAN_MASK == 0 {
-            self.blocks[to].reset(head.start);
+            to.reset(head.start);
         }
-        self.blocks[to].add_head(&head);
-        for i in 0..MOST {
-            let share = self.blocks[from].shares[i];
+        to.add_head(&head);
+        for i in 0..SHARES {
+            let share = self.block(level, index).shares[i];
             if share.owner == Owner::IDLE.0 {
                 break;
             }
-            self.blocks[to].add_share(share.owner, share.ns);
+            self.block_mut(level + 1, parent)
+                .add_share(share.owner, share.ns);
         }
         if index & FAN_MASK == FAN_MASK {
-            let above = opaque(level as usize + 1) & (LEVELS as usize - 1);
-            self.closed[above] = parent + 1;
-            if above < LEVELS as usize - 1 {
-                self.unfolded |= 1 << above;
-            }
+            self.close_summary(level + 1, parent);
+        }
+    }
+
+    #[inline(always)]
+    fn close_summary(&mut self, level: u64, index: u64) {
+        self.closed[opaque(level as usize) & (COUNTERS - 1)] = index + 1;
+        if level < LEVELS - 1 {
+            self.unfolded |= 1 << (level & 63);
         }
     }
 }
@@ -315,7 +355,7 @@ mod tests {
                 irq: 0,
             });
             if history.is_unfolded() {
-                history.fold_summary();
+                history.fold();
             }
         }
         history
@@ -380,7 +420,7 @@ mod tests {
         windows.count = parts.len() as u64;
         windows.parts[..parts.len()].copy_from_slice(parts);
         let (mut walk, mut blame, mut steps) = (Walk::default(), BTreeMap::new(), 0);
-        walk.start(history, &windows);
+        walk.start(history.closed(0) + 1, &windows);
         while !walk.is_done() {
             walk.step(history, &windows, victim, &mut |owner, ns| {
                 *blame.entry(owner).or_default() += ns;
@@ -401,7 +441,7 @@ mod tests {
         #[test]
         fn recent_waits_are_exact(
             slices in slices(8, 80..600),
-            back in 1usize..30,
+            back in 1usize..56,
             cut in 0u64..5_000,
         ) {
             let history = history_of(&slices);
@@ -482,7 +522,7 @@ mod tests {
             .collect();
         let history = history_of(&slices);
         let window = Interval {
-            start: history.end - 800_000,
+            start: history.end - 700_000,
             end: history.end,
         };
         let Walked {
@@ -490,10 +530,10 @@ mod tests {
             blame,
             steps,
         } = walked(&history, &[window], owner(4));
-        assert!(tally.total().abs_diff(800_000) < 50);
+        assert!(tally.total().abs_diff(700_000) < 50);
         assert!(steps < 160, "{steps} steps");
         for culprit in [owner(2), owner(3)] {
-            assert!(blame[&culprit.0].abs_diff(400_000) < 1_000, "{blame:?}");
+            assert!(blame[&culprit.0].abs_diff(350_000) < 1_000, "{blame:?}");
         }
     }
 

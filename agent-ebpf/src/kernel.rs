@@ -83,11 +83,6 @@ impl Task {
     }
 
     #[inline(always)]
-    pub(crate) fn start_time(self) -> u64 {
-        load(self.0, frozen!(OFFSETS.task_start_time))
-    }
-
-    #[inline(always)]
     pub(crate) fn is_kernel_thread(self) -> bool {
         load::<u32>(self.0, frozen!(OFFSETS.task_flags)) & PF_KTHREAD != 0
     }

@@ -242,7 +242,8 @@ pub struct Cpu {
     pub seen: u64,
     /// Events that were accounted.
     pub accounted: u64,
-    /// Run-queue clock at the last switch; 0 before the first.
+    /// Run-queue clock up to which the open slice is accounted: the last switch, or the last time
+    /// that a queued task was moved away. 0 before the first switch.
     pub last_switch: u64,
     /// Owner of the open slice.
     pub open_owner: u32,
@@ -288,6 +289,10 @@ pub struct Cpu {
     pub walk_steps: u64,
     /// Phantom waits, by number.
     pub phantoms: u64,
+    /// Quotas that hold a run queue of this CPU back now, as far as hooks tell.
+    pub throttles_open: u64,
+    /// When the last of them let go, in the run queue's clock.
+    pub throttle_end: u64,
     /// Slots for new cgroups.
     pub free: FreeSlots,
     /// Room for the parts of the wait in work.
@@ -301,7 +306,7 @@ pub struct Cpu {
     /// The walk in work.
     pub walk: Walk,
     /// Reserved: the history starts on a cache line.
-    pub _pad2: [u64; 7],
+    pub _pad2: [u64; 1],
     /// What ran on this CPU.
     pub history: History,
 }
@@ -318,12 +323,10 @@ pub struct Segment {
     pub throttled_self_time: u64,
     /// Whose wait it is.
     pub owner: u32,
-    /// The CPU whose cells are written: the one that executes.
-    pub cells: u32,
     /// 1: a quota is set, and nothing tells when it held the task back.
     pub throttle_unknown: u32,
-    /// Reserved.
-    pub _pad: u32,
+    /// The slice before which the walk starts.
+    pub cursor: u64,
     /// Result: waited without throttling, nanoseconds.
     pub contention_ns: u64,
     /// Result: throttled, nanoseconds.
@@ -335,7 +338,7 @@ pub const CGROUP_BUCKETS: u32 = 2048;
 /// Entries of a bucket.
 pub const CGROUP_WAYS: usize = 8;
 
-/// Entries `{id: 48 | slot: 16}`; 0 is empty. One word each, so that an entry is never torn.
+/// Entries `{id: 40 | generation: 8 | slot: 16}`; 0 is empty. One word each, so that an entry is never torn.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct CgroupBucket {
@@ -349,10 +352,20 @@ pub fn cgroup_bucket(id: u64) -> u32 {
     (hash(id) as u32) & (CGROUP_BUCKETS - 1)
 }
 
-/// The entry of a cgroup id with its slot.
+/// The bits of a cgroup id in an entry: the kernel counts up in 32 bits, and in the upper half how
+/// often that wrapped (fs/kernfs/dir.c, `__kernfs_new_node`).
+const ID_BITS: u64 = (1 << 40) - 1;
+
+/// The entry of a cgroup id with its owner.
 #[inline(always)]
-pub fn cgroup_entry(id: u64, slot: u32) -> u64 {
-    (id << 16) | (slot as u64 & 0xffff)
+pub fn cgroup_entry(id: u64, owner: u32) -> u64 {
+    ((id & ID_BITS) << 24) | (owner as u64 & 0x00ff_ffff)
+}
+
+/// The owner in an entry, if it is that of a cgroup id.
+#[inline(always)]
+pub fn cgroup_entry_owner(entry: u64, id: u64) -> Option<u32> {
+    (entry >> 24 == id & ID_BITS).then_some(entry as u32 & 0x00ff_ffff)
 }
 
 /// Who sits in a slot.
@@ -425,8 +438,6 @@ pub struct Offsets {
     pub arg_prev_state: u32,
     /// `task_struct.pid`.
     pub task_pid: u32,
-    /// `task_struct.start_time`.
-    pub task_start_time: u32,
     /// `task_struct.flags`.
     pub task_flags: u32,
     /// `task_struct.prio`.
@@ -507,8 +518,8 @@ pub struct Settings {
     pub root_cgroup: u64,
     /// Number of the hierarchy that owns `cpu`.
     pub hierarchy: u32,
-    /// The task iterator's own process, which it leaves out.
-    pub self_tgid: u32,
+    /// Reserved.
+    pub _pad: u32,
 }
 
 /// How the programs learn of quota throttling.
@@ -548,7 +559,7 @@ mod tests {
         assert_eq!(size_of::<crate::baseline::Set>(), 64);
         assert_eq!(size_of::<crate::throttle::Track>(), 512);
         assert_eq!(size_of::<CgroupBucket>(), 64);
-        assert!(size_of::<Cpu>() <= 70 * 1024, "{}", size_of::<Cpu>());
+        assert!(size_of::<Cpu>() <= 86 * 1024, "{}", size_of::<Cpu>());
         let history = core::mem::offset_of!(Cpu, history);
         assert_eq!(
             (

@@ -12,6 +12,7 @@ mod kernel;
 mod maps;
 mod quota;
 mod sched;
+mod segment;
 mod waiting;
 
 use aya_ebpf::{

@@ -4,7 +4,7 @@ use agent_ebpf::{
     baseline,
     layout::{
         CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PAIR_SETS, PairSet, SlotInfo,
-        cgroup_bucket, cgroup_entry, pair_key, pair_set,
+        cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
     owner::Owner,
     throttle::{self, Track},
@@ -133,8 +133,8 @@ pub(crate) fn owner_of_cgroup(state: &mut Cpu, id: u64) -> Owner {
     };
     let mut empty = None;
     for entry in &mut bucket.entries {
-        if *entry >> 16 == id {
-            return slot(*entry as u32 & 0xffff).map_or(Owner::OTHER, |info| Owner(info.owner));
+        if let Some(owner) = cgroup_entry_owner(*entry, id) {
+            return Owner(owner);
         }
         if *entry == 0 && empty.is_none() {
             empty = Some(entry);
@@ -162,7 +162,7 @@ fn take_slot(state: &mut Cpu, id: u64, entry: &mut u64) -> Option<Owner> {
     free.head = free.head.wrapping_add(1);
     info.owner = owner.0;
     info.id = id;
-    *entry = cgroup_entry(id, owner.slot());
+    *entry = cgroup_entry(id, owner.0);
     Some(owner)
 }
 

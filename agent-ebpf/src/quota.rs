@@ -78,6 +78,7 @@ pub(crate) extern "C" fn split_step(queue: u32, place: u32) -> u32 {
 
 /// A `cfs_rq` that a hook is about, with its run queue's state.
 struct Hooked {
+    cpu: &'static mut Cpu,
     track: &'static mut Track,
     clock: u64,
     throttle_count: u32,
@@ -91,6 +92,7 @@ pub(crate) fn throttle_down(ctx: &FEntryContext) {
         && hooked.throttle_count == 0
     {
         hooked.track.open = hooked.clock;
+        hooked.cpu.throttles_open += 1;
     }
 }
 
@@ -106,6 +108,8 @@ pub(crate) fn unthrottle_up(ctx: &FEntryContext) {
             end: hooked.clock,
         };
         hooked.track.open = 0;
+        hooked.cpu.throttles_open = hooked.cpu.throttles_open.saturating_sub(1);
+        hooked.cpu.throttle_end = hooked.clock;
         if interval.end > interval.start {
             hooked.track.push(interval);
         }
@@ -127,6 +131,7 @@ fn hooked(ctx: &FEntryContext) -> Option<Hooked> {
     };
     let track = maps::track(place)?;
     Some(Hooked {
+        cpu,
         track,
         clock: read(rq, frozen!(OFFSETS.rq_clock))?,
         throttle_count: read(cfs_rq, frozen!(OFFSETS.cfs_rq_throttle_count))?,

@@ -3,8 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    history::{Block, FAN_SHIFT, Head, History, LEVELS, SHARES, Share},
-    opaque,
+    cause::Cause,
+    history::{Block, FAN_SHIFT, Head, History, LEVELS},
     owner::Owner,
     throttle::{Interval, Windows},
 };
@@ -37,6 +37,78 @@ impl Tally {
     }
 }
 
+/// What the latest slices tell of a wait, without the walk's machinery: most waits end there.
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// From here on the wait is told; at the wait's start all of it is.
+    pub until: u64,
+    /// The slice before which a walk goes on.
+    pub cursor: u64,
+}
+
+/// Slices that [`recent`] looks at.
+pub const RECENT: u64 = 4;
+
+/// Tallies the latest slices of a wait of `victim` that has just ended.
+#[inline(always)]
+pub fn recent(
+    history: &History,
+    victim: Owner,
+    wait: Interval,
+    tally: &mut impl FnMut(Cause, u64),
+    blame: &mut impl FnMut(u32, u64),
+) -> Recent {
+    let mut until = wait.end;
+    let mut cursor = history.closed(0) + 1;
+    // Mostly two take turns: one note for several slices of one culprit.
+    let (mut culprit, mut blamed) = (Owner::IDLE.0, 0);
+    for _ in 0..RECENT {
+        let index = cursor.wrapping_sub(1);
+        if until <= wait.start || cursor == 0 || !history.has(0, index) {
+            break;
+        }
+        cursor = index;
+        let slice = history.block(0, index);
+        let from = if slice.head.start > wait.start {
+            slice.head.start
+        } else {
+            wait.start
+        };
+        if from >= until {
+            break;
+        }
+        let overlap = until - from;
+        let mut ran = overlap;
+        if slice.head.steal | slice.head.irq != 0 {
+            let scale = Scale::ratio(overlap, slice.head.end - slice.head.start);
+            let (steal, irq) = (scale.of(slice.head.steal), scale.of(slice.head.irq));
+            ran = overlap.saturating_sub(steal + irq);
+            tally(Cause::Steal, steal);
+            tally(Cause::Irq, irq);
+        }
+        until = from;
+        let owner = slice.shares[0].owner;
+        if owner == victim.0 {
+            tally(Cause::SelfInflicted, ran);
+        } else if owner == Owner::IDLE.0 {
+            tally(Cause::Idle, ran);
+        } else {
+            let kernel = Owner(owner).is_kernel();
+            tally(
+                if kernel {
+                    Cause::Kernel
+                } else {
+                    Cause::Neighbor
+                },
+                ran,
+            );
+            blame(owner, ran);
+        }
+    }
+    // The last slice may begin before the wait: a walk would go on in it.
+    Recent { until, cursor }
+}
+
 /// The part of a block's amounts that counts.
 #[derive(Clone, Copy)]
 struct Scale {
@@ -53,7 +125,8 @@ impl Scale {
     #[inline(always)]
     fn ratio(part: u64, whole: u64) -> Scale {
         Scale {
-            fraction: (part << Self::SHIFT) / whole,
+            // Never 0; a check, for the program must not hold a panic.
+            fraction: (part << Self::SHIFT).checked_div(whole).unwrap_or(0),
         }
     }
 
@@ -130,24 +203,17 @@ pub struct Walk {
     window: Interval,
     /// Its number.
     window_index: u64,
-    /// The next share of the block in work; [`SHARES`] is none.
-    share: u64,
-    /// Level and index of the block in work.
-    block: [u64; 2],
-    /// See [`Scale`].
-    fraction: u64,
     /// 1 once there is nothing left to find.
     ended: u64,
 }
 
 impl Walk {
-    /// Starts at the end of the history.
+    /// Starts before slice `cursor` of the history; the one behind the open slice is its end.
     #[inline(always)]
-    pub fn start(&mut self, history: &History, windows: &Windows) {
+    pub fn start(&mut self, cursor: u64, windows: &Windows) {
         *self = Walk {
-            cursor: history.closed(0) + 1,
+            cursor,
             window: windows.part(0),
-            share: SHARES as u64,
             ..Walk::default()
         };
     }
@@ -155,11 +221,12 @@ impl Walk {
     /// Whether all was found that there is.
     #[inline(always)]
     pub fn is_done(&self) -> bool {
-        self.share >= SHARES as u64 && (self.ended != 0 || self.cursor == 0)
+        self.ended != 0 || self.cursor == 0
     }
 
-    /// One step back over the windows of a wait of `victim`. `blame` gets culprits, cgroups or
-    /// kernel families, with nanoseconds; a culprit may come several times.
+    /// One step back over the windows of a wait of `victim`: takes the block before the cursor, or
+    /// goes to a level where it can be taken. `blame` gets culprits, cgroups or kernel families,
+    /// with nanoseconds; a culprit may come several times.
     #[inline(always)]
     pub fn step(
         &mut self,
@@ -168,108 +235,76 @@ impl Walk {
         victim: Owner,
         blame: &mut impl FnMut(u32, u64),
     ) {
-        if self.share < SHARES as u64 {
-            take_share(history, self, victim, blame);
-        } else {
-            visit(history, windows, self, victim, blame);
-        }
-    }
-}
-
-#[inline(always)]
-fn take_share(
-    history: &History,
-    place: &mut Walk,
-    victim: Owner,
-    blame: &mut impl FnMut(u32, u64),
-) {
-    let block = history.block(place.block[0], place.block[1]);
-    let next = share_at(block, place.share as usize);
-    if next.owner == Owner::IDLE.0 {
-        place.share = SHARES as u64;
-        return;
-    }
-    let scale = Scale {
-        fraction: place.fraction,
-    };
-    place
-        .tally
-        .add_owner(victim, next.owner, scale.of(next.ns), blame);
-    place.share += 1;
-}
-
-/// Takes the block before the cursor, or goes to a level where it can be taken.
-#[inline(always)]
-fn visit(
-    history: &History,
-    windows: &Windows,
-    place: &mut Walk,
-    victim: Owner,
-    blame: &mut impl FnMut(u32, u64),
-) {
-    let (level, window) = (place.level & (LEVELS - 1), place.window);
-    let index = (place.cursor >> (FAN_SHIFT * level)) - 1;
-    if !history.has(level, index) {
-        place.ended = 1;
-        return;
-    }
-    if climbs(history, level, index, window) {
-        place.level = level + 1;
-        return;
-    }
-    let block = history.block(level, index);
-    let head = block.head;
-    let from = if head.start > window.start {
-        head.start
-    } else {
-        window.start
-    };
-    let until = if head.end < window.end {
-        head.end
-    } else {
-        window.end
-    };
-    if from < until {
-        let whole = from == head.start && until == head.end;
-        if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
-            place.level = level - 1;
+        let (level, window) = (self.level, self.window);
+        let index = (self.cursor >> (FAN_SHIFT * (level & 7))).wrapping_sub(1);
+        if !history.has(level, index) {
+            self.ended = 1;
             return;
         }
-        let overlap = until - from;
+        if climbs(history, level, index, window) {
+            self.level = level + 1;
+            return;
+        }
+        let block = history.block(level, index);
+        let head = block.head;
+        let from = if head.start > window.start {
+            head.start
+        } else {
+            window.start
+        };
+        let until = if head.end < window.end {
+            head.end
+        } else {
+            window.end
+        };
+        if from < until {
+            let whole = from == head.start && until == head.end;
+            if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
+                self.level = level - 1;
+                return;
+            }
+            self.take(block, level, until - from, whole, victim, blame);
+        }
+        if head.start > window.start {
+            self.cursor = index << (FAN_SHIFT * (level & 7));
+            return;
+        }
+        // The same block may reach into the window before this one.
+        self.window_index += 1;
+        self.window = windows.part(self.window_index);
+        self.ended = u64::from(self.window_index >= windows.count);
+    }
+
+    #[inline(always)]
+    fn take(
+        &mut self,
+        block: &Block,
+        level: u64,
+        overlap: u64,
+        whole: bool,
+        victim: Owner,
+        blame: &mut impl FnMut(u32, u64),
+    ) {
         let scale = if whole {
             Scale::WHOLE
         } else {
-            Scale::ratio(overlap, head.end - head.start)
+            Scale::ratio(overlap, block.head.end - block.head.start)
         };
         if level == 0 {
-            place.tally.add_slice(victim, block, scale, overlap, blame);
-        } else {
-            place.tally.add_head(&head, scale);
-            place.block = [level, index];
-            place.share = 0;
-            place.fraction = scale.fraction;
-            if !whole {
-                place.tally.estimated += overlap;
-            }
+            self.tally.add_slice(victim, block, scale, overlap, blame);
+            return;
         }
-    }
-    if head.start > window.start {
-        place.cursor = index << (FAN_SHIFT * level);
-        return;
-    }
-    // The same block may reach into the window before this one.
-    place.window_index += 1;
-    place.window = windows.part(place.window_index);
-    place.ended = u64::from(place.window_index >= windows.count);
-}
-
-#[inline(always)]
-fn share_at(block: &Block, index: usize) -> Share {
-    let index = opaque(index);
-    if index < SHARES {
-        block.shares[index]
-    } else {
-        Share::default()
+        self.tally.add_head(&block.head, scale);
+        if !whole {
+            self.tally.estimated += overlap;
+        }
+        for share in &block.shares {
+            if share.owner == Owner::IDLE.0 {
+                break;
+            }
+            let ns = scale.of(share.ns);
+            self.tally.add_owner(victim, share.owner, ns, blame);
+        }
     }
 }
 

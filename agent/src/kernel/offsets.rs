@@ -44,7 +44,6 @@ pub fn resolve(btf: &Btf, v1: bool) -> Result<Offsets, OffsetsError> {
         // Behind both tasks since 5.18.
         arg_prev_state: if switch.len() > 3 { 3 } else { ABSENT },
         task_pid: task(&["pid"])?,
-        task_start_time: task(&["start_time"])?,
         task_flags: task(&["flags"])?,
         task_prio: task(&["prio"])?,
         task_on_rq: task(&["on_rq"])?,

@@ -1,0 +1,276 @@
+//! One segment of a wait, on one run queue: its causes and culprits.
+//!
+//! Most waits end within the latest few slices, and are told by [`recent_slices`] alone. The rest,
+//! and what a quota may have held back, goes through a value of a map, step by step.
+
+use agent_ebpf::{
+    budget::{Detail, STEPS_PER_EVENT},
+    cause::Cause,
+    layout::{Cell, Cpu, FAIR_PRIO, Reason, Segment, ThrottleMethod},
+    owner::Owner,
+    throttle::Interval,
+    walk::{Tally, recent},
+};
+
+use crate::{
+    kernel::{Task, frozen},
+    maps,
+    quota::{split_by_hooks, split_by_sum},
+};
+
+/// A wait's length without, and by, quotas.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wait {
+    pub(crate) contention: u64,
+    pub(crate) throttled: u64,
+}
+
+/// A part of a wait whose cause is not known.
+#[inline(always)]
+pub(crate) fn leave_open(cpu: &mut Cpu, cell: &mut Cell, reason: Reason, ns: u64) {
+    cell.add_wait(Cause::Unattributed, ns);
+    cpu.reasons_ns[reason as usize] += ns;
+}
+
+/// Accounts a segment that `task` waited on CPU `number`, up to now.
+#[inline(always)]
+pub(crate) fn account(
+    cpu: &mut Cpu,
+    cell: &mut Cell,
+    number: u32,
+    task: Task,
+    owner: Owner,
+    interval: Interval,
+    wait: &mut Wait,
+) {
+    if task.prio() >= FAIR_PRIO && may_be_throttled(cpu, task, owner, interval) {
+        account_segment(number, 0);
+        wait.contention += cpu.segment.contention_ns;
+        wait.throttled += cpu.segment.throttled_ns;
+        return;
+    }
+    wait.contention += interval.end - interval.start;
+    if account_newest(cpu, cell, number, owner, interval) {
+        return;
+    }
+    let until = recent_slices(number, owner.0, interval.start, interval.end);
+    if until > interval.start {
+        cpu.segment.interval = Interval {
+            start: interval.start,
+            end: until,
+        };
+        cpu.segment.owner = owner.0;
+        account_segment(number, 1);
+    }
+}
+
+/// Accounts a segment that lies within the newest slice: most do.
+#[inline(always)]
+fn account_newest(
+    cpu: &mut Cpu,
+    cell: &mut Cell,
+    number: u32,
+    owner: Owner,
+    interval: Interval,
+) -> bool {
+    let slice = cpu.history.newest();
+    if slice.head.start > interval.start || slice.head.steal | slice.head.irq != 0 {
+        return false;
+    }
+    let (length, ran) = (interval.end - interval.start, Owner(slice.shares[0].owner));
+    if ran.0 == owner.0 {
+        cell.add_wait(Cause::SelfInflicted, length);
+        return true;
+    }
+    if ran.is_idle() {
+        cell.add_wait(Cause::Idle, length);
+        return true;
+    }
+    if ran.is_kernel() {
+        cell.add_wait(Cause::Kernel, length);
+    } else {
+        cell.add_wait(Cause::Neighbor, length);
+    }
+    if !maps::add_blame(number, owner, ran.0, length) {
+        cpu.pairs_full_ns += length;
+    }
+    true
+}
+
+/// Whether a quota may have held the task back in the interval; if so the segment is prepared.
+#[inline(always)]
+fn may_be_throttled(cpu: &mut Cpu, task: Task, owner: Owner, interval: Interval) -> bool {
+    let method = frozen!(SETTINGS.throttle);
+    let mut segment = Segment {
+        interval,
+        owner: owner.0,
+        ..Segment::default()
+    };
+    if method == ThrottleMethod::SelfTime as u32 {
+        segment.throttled_self_time = task.cfs_rq().throttled_self_time();
+        if segment.throttled_self_time == 0 {
+            return false;
+        }
+        segment.cfs_rq = task.cfs_rq().address(&mut cpu.address);
+    } else if method == ThrottleMethod::Hooks as u32 {
+        if cpu.throttles_open == 0 && interval.start >= cpu.throttle_end {
+            return false;
+        }
+        segment.cfs_rq = task.cfs_rq().address(&mut cpu.address);
+    } else {
+        if method != ThrottleMethod::Unknown as u32 || !task.has_quota() {
+            return false;
+        }
+        segment.throttle_unknown = 1;
+    }
+    cpu.segment = segment;
+    true
+}
+
+/// Tallies the latest slices of a wait that has just ended; returns the time from which on it is
+/// told. A global function, as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end: u64) -> u64 {
+    let owner = Owner(victim);
+    let (Some(cpu), Some(cell)) = (maps::cpu(number), maps::cell(number, owner)) else {
+        return start;
+    };
+    if maps::detail() == Detail::Totals as u32 {
+        cpu.segment.cursor = 0;
+        return end;
+    }
+    let mut no_room = 0;
+    let found = recent(
+        &cpu.history,
+        owner,
+        Interval { start, end },
+        &mut |cause, ns| cell.add_wait(cause, ns),
+        &mut |culprit, ns| {
+            if !maps::add_blame(number, owner, culprit, ns) {
+                no_room += ns;
+            }
+        },
+    );
+    cpu.pairs_full_ns += no_room;
+    cpu.segment.cursor = found.cursor;
+    found.until
+}
+
+/// Accounts the segment in work on `queue`; from its cursor on when `resumed`. A global function,
+/// as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
+    let Some(cpu) = maps::cpu(number) else {
+        return 1;
+    };
+    let segment = cpu.segment;
+    let interval = segment.interval;
+    let Some(cell) = maps::cell(number, Owner(segment.owner)) else {
+        return 1;
+    };
+    let length = interval.end - interval.start;
+    cpu.windows.whole(interval);
+    if resumed != 0 {
+        attribute(cpu, cell, number, length);
+        return 0;
+    }
+    if segment.throttle_unknown != 0 {
+        cpu.segment.contention_ns = length;
+        leave_open(cpu, cell, Reason::ThrottleUnknown, length);
+        return 0;
+    }
+    cpu.segment.cursor = cpu.history.closed(0) + 1;
+    let throttled = if frozen!(SETTINGS.throttle) == ThrottleMethod::SelfTime as u32 {
+        let sum = segment.throttled_self_time;
+        split_by_sum(cpu, number, segment.cfs_rq, interval, sum)
+    } else {
+        split_by_hooks(cpu, number, segment.cfs_rq, interval)
+    };
+    let contention = length - throttled;
+    cpu.segment.contention_ns = contention;
+    cpu.segment.throttled_ns = throttled;
+    cell.add_wait(Cause::Throttled, throttled);
+    if contention != 0 {
+        attribute(cpu, cell, number, contention);
+    }
+    0
+}
+
+/// Finds who ran in the windows of the segment in work.
+#[inline(always)]
+fn attribute(cpu: &mut Cpu, cell: &mut Cell, number: u32, contention: u64) {
+    let Segment {
+        interval,
+        owner,
+        cursor,
+        ..
+    } = cpu.segment;
+    let detail = maps::detail();
+    let steps = cpu.tokens.offer(interval.end, Detail::steps(detail));
+    cpu.walk.start(cursor, &cpu.windows);
+    let mut step = 0;
+    while step < STEPS_PER_EVENT {
+        if step >= steps || walk_step(number, owner) != 0 {
+            break;
+        }
+        step += 1;
+    }
+    cpu.tokens.spend(step);
+    cpu.walk_steps += step;
+    let tally = cpu.walk.tally;
+    cpu.estimated_ns += tally.estimated;
+    add_tally(cell, &tally);
+    let open = contention.saturating_sub(tally.total());
+    if open == 0 {
+        return;
+    }
+    let cut_short = !cpu.walk.is_done();
+    let reason = if cut_short && detail != Detail::Full as u32 {
+        Reason::SteppedDown
+    } else if cut_short {
+        Reason::Budget
+    } else if interval.start < cpu.history.started {
+        Reason::BeforeStart
+    } else {
+        Reason::History
+    };
+    leave_open(cpu, cell, reason, open);
+}
+
+/// One step of the walk in work on CPU `number`; not 0 when it was done before. A global function,
+/// as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn walk_step(number: u32, victim: u32) -> u32 {
+    let Some(cpu) = maps::cpu(number) else {
+        return 1;
+    };
+    if cpu.walk.is_done() {
+        return 1;
+    }
+    let mut no_room = 0;
+    cpu.walk.step(
+        &cpu.history,
+        &cpu.windows,
+        Owner(victim),
+        &mut |culprit, ns| {
+            if !maps::add_blame(number, Owner(victim), culprit, ns) {
+                no_room += ns;
+            }
+        },
+    );
+    cpu.pairs_full_ns += no_room;
+    0
+}
+
+#[inline(always)]
+fn add_tally(cell: &mut Cell, tally: &Tally) {
+    cell.add_wait(Cause::Neighbor, tally.neighbor);
+    cell.add_wait(Cause::SelfInflicted, tally.own);
+    cell.add_wait(Cause::Kernel, tally.kernel);
+    cell.add_wait(Cause::Steal, tally.steal);
+    cell.add_wait(Cause::Irq, tally.irq);
+    cell.add_wait(Cause::Idle, tally.idle);
+}
