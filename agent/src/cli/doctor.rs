@@ -122,8 +122,8 @@ fn section(
 fn one(page: &mut Page, capability: &capability::Capability) {
     let status = match (capability.status, capability.required) {
         (Status::Active | Status::Off, _) => String::new(),
-        (status, true) => format!("{}, required: ", status.name()),
-        (status, false) => format!("{}: ", status.name()),
+        (status, true) => format!("{}, and required; ", status.name()),
+        (status, false) => format!("{}; ", status.name()),
     };
     let text = format!(" ({}): {status}{}", capability.intent, capability.detail);
     page.led(INDENT, style(capability), capability.name, &text);

@@ -13,7 +13,7 @@ use crate::{
     cli::report::args::{By, Filter},
     entity::identify,
     host::{facts::HostFacts, hierarchy::Mode, processes::Usage as ProcessUse, text::display_path},
-    model::{Key, Model, Row, Table, Usage},
+    model::{Key, Kind, Model, Row, Table, Usage},
     signal::{Signals, Thresholds},
 };
 
@@ -45,6 +45,8 @@ pub(super) struct Findings {
     pub(super) culprits: Vec<Culprit>,
     /// Rows asked for of the table asked for, the worst first.
     pub(super) rows: Vec<usize>,
+    /// Entities that lost enough to be hurt, in waits too short for it.
+    pub(super) took_turns: Vec<usize>,
     entity_labels: Vec<String>,
     row_labels: Vec<String>,
 }
@@ -70,8 +72,11 @@ impl Findings {
             By::Cgroup => asked.covers(row),
         };
         Findings {
-            rows: worst_first(table, covers),
+            rows: worst_first(table, &model, covers),
             culprits: culprits(&signals),
+            took_turns: took_turns(&model, &signals, &thresholds, &|row| {
+                asked.covers_entity(row)
+            }),
             entity_labels: labels(&model.entities),
             row_labels: labels(table),
             question,
@@ -157,8 +162,12 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Waits for less than this do not put a row before one that ran more.
+const NOTABLE_CPUS: f64 = 0.01;
+
 /// By time lost to neighbors, all waits, and run time. What is unknown comes last.
-fn worst_first(table: &Table, covers: impl Fn(&Row) -> bool) -> Vec<usize> {
+fn worst_first(table: &Table, model: &Model, covers: impl Fn(&Row) -> bool) -> Vec<usize> {
+    let notable = |ns| Some(ns).filter(|ns| model.cpus(*ns) >= Some(NOTABLE_CPUS));
     let mut rows: Vec<usize> = (0..table.rows.len())
         .filter(|row| covers(&table.rows[*row]))
         .collect();
@@ -166,10 +175,30 @@ fn worst_first(table: &Table, covers: impl Fn(&Row) -> bool) -> Vec<usize> {
         let usage = table.rows[*row].usage.as_ref();
         std::cmp::Reverse(usage.map(|usage| {
             let lost = usage.wait.known(Cause::Neighbor);
-            (lost, usage.wait.total(), usage.run_ns)
+            (notable(lost), notable(usage.wait.total()), usage.run_ns)
         }))
     });
     rows
+}
+
+fn took_turns(
+    model: &Model,
+    signals: &Signals,
+    thresholds: &Thresholds,
+    covers: &dyn Fn(&Row) -> bool,
+) -> Vec<usize> {
+    let lost_enough = |usage: &Usage| {
+        let lost = usage.wait.known(Cause::Neighbor);
+        let wanted = usage.run_ns.saturating_add(usage.wait.contention());
+        model.cpus(lost) >= Some(thresholds.hurt_cpus)
+            && lost as f64 / wanted.max(1) as f64 >= thresholds.hurt_share
+    };
+    let rows = worst_first(&model.entities, model, |row| {
+        let judged = !matches!(row.kind, Kind::Kernel | Kind::Other);
+        judged && covers(row) && row.usage.as_ref().is_some_and(lost_enough)
+    });
+    let is_hurt = |row: &usize| signals.hurt.iter().any(|hurt| hurt.row == *row);
+    rows.into_iter().filter(|row| !is_hurt(row)).collect()
 }
 
 fn culprits(signals: &Signals) -> Vec<Culprit> {

@@ -32,7 +32,7 @@ pub(super) struct Interval {
 /// How an observation went.
 pub(super) enum Course {
     /// There is something to tell.
-    Observed(Observer, Box<Interval>),
+    Observed(Box<(Observer, Interval)>),
     /// It ended before it began.
     Interrupted(Exit),
 }
@@ -56,7 +56,7 @@ pub(super) async fn observe(duration: Duration) -> anyhow::Result<Course> {
         processes,
         complete,
     };
-    Ok(Course::Observed(observer, Box::new(interval)))
+    Ok(Course::Observed(Box::new((observer, interval))))
 }
 
 /// Waits until the interval is over; whether it was as long as asked for.

@@ -15,6 +15,9 @@ use crate::{
     model::{HostUse, identity::path_text},
 };
 
+#[cfg(test)]
+mod tests;
+
 const SCHEMA: &str = "crosstalk.report/1";
 
 /// The whole document.

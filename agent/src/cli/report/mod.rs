@@ -2,6 +2,8 @@
 
 mod args;
 mod findings;
+#[cfg(test)]
+mod fixture;
 mod interval;
 mod json;
 mod processes;
@@ -35,11 +37,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         .context("cannot wait for signals")?;
     match runtime.block_on(interval::observe(args.duration))? {
         Course::Interrupted(exit) => Ok(exit),
-        Course::Observed(observer, interval) => tell(args, &observer, &interval),
+        Course::Observed(observed) => tell(args, *observed),
     }
 }
 
-fn tell(args: &Args, observer: &Observer, interval: &Interval) -> anyhow::Result<Exit> {
+fn tell(args: &Args, (observer, interval): (Observer, Interval)) -> anyhow::Result<Exit> {
     let question = Question {
         by: args.by,
         filter: args.cgroup.clone(),
@@ -53,8 +55,9 @@ fn tell(args: &Args, observer: &Observer, interval: &Interval) -> anyhow::Result
     };
     let model = Model::new(&interval.before, &interval.after, &identify);
     let mut findings = Findings::new(question, host, model, interval.complete);
-    processes::name(&mut findings, observer, interval.processes.as_ref());
-    // Nothing is attached any longer while a slow reader takes its time.
+    processes::name(&mut findings, &observer, interval.processes.as_ref());
+    // Nothing stays attached while a slow reader takes its time.
+    drop(observer);
     if args.json {
         output::write_json(&json::document(&findings))?;
     } else {

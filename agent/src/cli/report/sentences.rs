@@ -11,9 +11,10 @@ pub(super) use note::note;
 use crate::{
     cli::{
         figures::{count, percent, span},
-        report::findings::Findings,
+        report::findings::{Findings, lost_share},
     },
-    signal::{Blindness, Verdict},
+    model::histogram::{bucket_over, lower_bound},
+    signal::{Blindness, Thresholds, Verdict},
 };
 
 /// What no kernel program sees.
@@ -92,6 +93,27 @@ fn blind(findings: &Findings, blindness: Blindness) -> String {
             over(findings)
         ),
     }
+}
+
+/// Those that lost enough to be hurt, in waits too short for it.
+pub(super) fn took_turns(findings: &Findings, most: usize) -> Option<String> {
+    let rows = &findings.took_turns;
+    let entities = &findings.model.entities.rows;
+    let loss = |row: &usize| {
+        let lost = entities[*row].usage.as_ref().map_or(0.0, lost_share);
+        format!("{} lost {}", findings.entity(*row), percent(lost))
+    };
+    let mut parts: Vec<String> = rows.iter().take(most).map(loss).collect();
+    let hidden = rows.len().saturating_sub(parts.len());
+    parts.extend((hidden > 0).then(|| format!("{hidden} more lost less")));
+    let objective = lower_bound(bucket_over(Thresholds::default().objective_s));
+    (!parts.is_empty()).then(|| {
+        format!(
+            "Not counted, since no wait reached {}: {}",
+            span(objective),
+            listed(&parts)
+        )
+    })
 }
 
 /// Names in a row: `a, b and c`.

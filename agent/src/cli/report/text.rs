@@ -27,11 +27,15 @@ const FEW: usize = 5;
 const LONG_WAIT_S: f64 = 1.0;
 const INDENT: usize = 2;
 
+#[cfg(test)]
+mod tests;
+
 /// The report, laid out for a width.
 pub(super) fn render(findings: &Findings, width: Option<usize>) -> String {
     let mut page = Page::new(width);
     verdict(&mut page, findings);
     hurt(&mut page, findings);
+    took_turns(&mut page, findings);
     waiting(&mut page, findings);
     notes(&mut page, findings);
     rows::render(&mut page, findings);
@@ -95,6 +99,12 @@ fn hurt(page: &mut Page, findings: &Findings) {
         informed.len().saturating_sub(few(findings)),
         ["more like it", "more like them"],
     );
+}
+
+fn took_turns(page: &mut Page, findings: &Findings) {
+    if let Some(text) = sentences::took_turns(findings, few(findings)) {
+        page.paragraph(INDENT, PLAIN, &text);
+    }
 }
 
 /// A sentence without the name that leads it.
@@ -173,10 +183,10 @@ fn waited(findings: &Findings) -> String {
     let waited = cpus(host.wait.total());
     match host.contended_while_idle_at_most_ns().filter(|ns| *ns > 0) {
         Some(ns) => format!(
-            "{waited} waited for, at most {} of it while other CPUs were idle",
+            "tasks waited for {waited}, at most {} of it while other CPUs were idle",
             cpus(ns)
         ),
-        None => format!("{waited} waited for"),
+        None => format!("tasks waited for {waited}"),
     }
 }
 
