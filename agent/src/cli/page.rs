@@ -22,6 +22,8 @@ pub(super) const ASIDE: Style = Style::new().dimmed();
 /// As the terminal has it.
 pub(super) const PLAIN: Style = Style::new();
 
+const UNITS: [&str; 6] = ["%", "µs", "ms", "s", "min", "h"];
+
 /// Lines after the first of a paragraph are further in.
 const HANGING: usize = 2;
 
@@ -98,23 +100,37 @@ impl Page {
         let mut lines = Vec::new();
         let mut line = " ".repeat(indent);
         let mut empty = true;
-        for word in text.split(' ') {
-            let full = self
-                .width
-                .is_some_and(|width| line.width() + 1 + word.width() > width);
-            if full && !empty {
+        for word in unbroken(text) {
+            let full = |width| line.width() + 1 + word.width() > width;
+            if !empty && self.width.is_some_and(full) {
                 lines.push(std::mem::replace(&mut line, " ".repeat(indent + HANGING)));
                 empty = true;
             }
             if !empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
             empty = false;
         }
         lines.push(line);
         lines
     }
+}
+
+/// Words, with units kept at their numbers.
+fn unbroken(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let bare = word.trim_end_matches([',', ';', '.', ')']);
+        match words.last_mut() {
+            Some(number) if UNITS.contains(&bare) => {
+                number.push(' ');
+                number.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// Text in a style.

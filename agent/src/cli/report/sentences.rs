@@ -5,7 +5,7 @@ mod hurt;
 mod note;
 
 pub(super) use doubt::{doubt, name as doubt_name, value as doubt_value};
-pub(super) use hurt::{loss, why};
+pub(super) use hurt::{kind, loss, remedy, why};
 pub(super) use note::note;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         figures::{count, percent, span},
         report::findings::{Findings, lost_share},
     },
+    host::text::display_bytes,
     model::histogram::{bucket_over, lower_bound},
     signal::{Blindness, Thresholds, Verdict},
 };
@@ -27,11 +28,15 @@ pub(super) fn headline(findings: &Findings) -> (String, String) {
     match findings.signals.verdict {
         Verdict::Hurts { hurt, of } => {
             let worst = findings.signals.counted().next();
-            let worst = worst.map_or(String::new(), |hurt| loss(findings, hurt));
-            (
-                format!("HOST HURTS {hurt} OF {of}:"),
-                format!(" {worst} {over}"),
-            )
+            let worst = worst.map_or(String::new(), |hurt| {
+                let over = format!(" {over}");
+                format!(
+                    " {}{}",
+                    findings.entity(hurt.row),
+                    loss(findings, hurt, &over)
+                )
+            });
+            (format!("HOST HURTS {hurt} OF {of}:"), worst)
         }
         Verdict::Calm => ("CALM:".into(), format!(" {} {over}", calm(findings))),
         Verdict::CannotTell(blindness) => (
@@ -48,21 +53,24 @@ pub(super) fn over(findings: &Findings) -> String {
         return format!("over {length}");
     }
     let asked = span(findings.question.duration.as_secs_f64());
-    format!("over {length} (ended early, of {asked})")
+    format!("over {length} of {asked} (ended early)")
 }
 
 fn calm(findings: &Findings) -> String {
+    let asked = match &findings.question.filter {
+        Some(glob) => format!(" (matching '{}')", display_bytes(glob.text().as_bytes())),
+        None => String::new(),
+    };
     let active = findings.signals.active;
-    let informed = findings.signals.hurt.len();
-    if informed > 0 {
-        return format!(
-            "no neighbor slowed down any of {active} that kept to their share; {informed} beyond it waited"
-        );
-    }
+    let within = if findings.signals.hurt.is_empty() {
+        ""
+    } else {
+        " that kept to its fair share"
+    };
     match active {
-        0 => "nothing ran".into(),
-        1 => "no neighbor slowed down the only one that ran".into(),
-        _ => format!("no neighbor slowed down any of {active}"),
+        0 => format!("no entity{asked} ran"),
+        1 => format!("no neighbor slowed down the only active entity{asked}{within}"),
+        _ => format!("no neighbor slowed down any of {active} entities{asked}{within}"),
     }
 }
 
@@ -70,9 +78,7 @@ fn blind(findings: &Findings, blindness: Blindness) -> String {
     match blindness {
         Blindness::NobodyThere => {
             let glob = findings.question.filter.as_ref();
-            let glob = glob.map_or_else(String::new, |glob| {
-                crate::host::text::display_bytes(glob.text().as_bytes())
-            });
+            let glob = glob.map_or(String::new(), |glob| display_bytes(glob.text().as_bytes()));
             format!(
                 "no cgroup matches '{glob}'; a path starts with / and * stands for any part of it"
             )
@@ -101,15 +107,15 @@ pub(super) fn took_turns(findings: &Findings, most: usize) -> Option<String> {
     let entities = &findings.model.entities.rows;
     let loss = |row: &usize| {
         let lost = entities[*row].usage.as_ref().map_or(0.0, lost_share);
-        format!("{} lost {}", findings.entity(*row), percent(lost))
+        format!("{} {}", findings.entity(*row), percent(lost))
     };
     let mut parts: Vec<String> = rows.iter().take(most).map(loss).collect();
     let hidden = rows.len().saturating_sub(parts.len());
-    parts.extend((hidden > 0).then(|| format!("{hidden} more lost less")));
+    parts.extend((hidden > 0).then(|| format!("{hidden} more")));
     let objective = lower_bound(bucket_over(Thresholds::default().objective_s));
     (!parts.is_empty()).then(|| {
         format!(
-            "Not counted, since no wait reached {}: {}",
+            "Lost to neighbors as well, but in no wait of {} or more: {}",
             span(objective),
             listed(&parts)
         )

@@ -14,7 +14,7 @@ use crate::{
     },
     host::text::display_bytes,
     model::host::CpuUse,
-    signal::{Hurt, Verdict},
+    signal::{Blindness, Hurt, Verdict},
 };
 
 /// Rows shown unless asked otherwise.
@@ -34,8 +34,10 @@ mod tests;
 pub(super) fn render(findings: &Findings, width: Option<usize>) -> String {
     let mut page = Page::new(width);
     verdict(&mut page, findings);
+    if let Verdict::CannotTell(Blindness::NobodyThere) = findings.signals.verdict {
+        return page.finish();
+    }
     hurt(&mut page, findings);
-    took_turns(&mut page, findings);
     waiting(&mut page, findings);
     notes(&mut page, findings);
     rows::render(&mut page, findings);
@@ -55,63 +57,48 @@ fn verdict(page: &mut Page, findings: &Findings) {
     page.led(0, style, &verdict, &rest);
 }
 
-/// The first line has told the worst loss already.
+/// The first line has told the worst loss already; others get a line each.
 fn hurt(page: &mut Page, findings: &Findings) {
-    let counted: Vec<&Hurt> = findings.signals.counted().collect();
-    let informed: Vec<&Hurt> = findings
-        .signals
-        .hurt
-        .iter()
-        .filter(|hurt| hurt.is_information())
-        .collect();
-    for (number, hurt) in counted.iter().take(most(findings)).enumerate() {
-        let why = sentences::why(findings, hurt);
-        if number == 0 {
-            let name = findings.entity(hurt.row);
-            page.led(INDENT, HEADING, name, &format!(": {why}"));
-        } else {
-            let loss = sentences::loss(findings, hurt);
-            page.led(
-                INDENT,
-                HEADING,
-                findings.entity(hurt.row),
-                &rest_of(findings, hurt, &loss, &why),
-            );
-        }
-    }
-    hidden(
-        page,
-        counted.len().saturating_sub(most(findings)),
-        ["more is hurt", "more are hurt"],
-    );
-    for hurt in informed.iter().take(few(findings)) {
-        let loss = sentences::loss(findings, hurt);
-        let why = sentences::why(findings, hurt);
+    let mut counted = findings.signals.counted();
+    if let Some(worst) = counted.next() {
         page.led(
             INDENT,
-            PLAIN,
-            findings.entity(hurt.row),
-            &rest_of(findings, hurt, &loss, &why),
+            HEADING,
+            "Why:",
+            &format!(" {}", sentences::why(findings, worst)),
         );
+        if let Some(remedy) = sentences::remedy(findings, worst) {
+            page.led(INDENT, HEADING, "What helps:", &format!(" {remedy}"));
+        }
     }
-    hidden(
+    let more: Vec<&Hurt> = counted.collect();
+    losses(
         page,
-        informed.len().saturating_sub(few(findings)),
+        findings,
+        &more,
+        most(findings),
+        ["more is hurt", "more are hurt"],
+    );
+    let informed = findings.signals.hurt.iter();
+    let informed: Vec<&Hurt> = informed.filter(|hurt| hurt.is_information()).collect();
+    losses(
+        page,
+        findings,
+        &informed,
+        few(findings),
         ["more like it", "more like them"],
     );
-}
-
-fn took_turns(page: &mut Page, findings: &Findings) {
     if let Some(text) = sentences::took_turns(findings, few(findings)) {
         page.paragraph(INDENT, PLAIN, &text);
     }
 }
 
-/// A sentence without the name that leads it.
-fn rest_of(findings: &Findings, hurt: &Hurt, loss: &str, why: &str) -> String {
-    let name = findings.entity(hurt.row);
-    let loss = loss.strip_prefix(name).unwrap_or(loss);
-    format!("{loss}; {why}")
+fn losses(page: &mut Page, findings: &Findings, hurt: &[&Hurt], most: usize, noun: [&str; 2]) {
+    for hurt in hurt.iter().take(most) {
+        let loss = sentences::loss(findings, hurt, "") + &sentences::kind(hurt);
+        page.led(INDENT, HEADING, findings.entity(hurt.row), &loss);
+    }
+    hidden(page, hurt.len().saturating_sub(most), noun);
 }
 
 fn waiting(page: &mut Page, findings: &Findings) {
@@ -122,20 +109,24 @@ fn waiting(page: &mut Page, findings: &Findings) {
         .filter_map(|row| Some((*row, table.rows[*row].waiting?)))
         .filter(|(_, now)| now.longest.as_secs_f64() >= LONG_WAIT_S)
         .collect();
+    if waiting.is_empty() {
+        return;
+    }
     waiting.sort_by_key(|(_, now)| std::cmp::Reverse(now.longest));
+    page.gap();
+    page.heading("Still waiting for a CPU at the end");
     for (row, now) in waiting.iter().take(few(findings)) {
         let longest = span(now.longest.as_secs_f64());
         let tasks = match now.tasks {
-            1 => format!("1 task has been waiting for a CPU for {longest}"),
-            tasks => format!("{tasks} tasks are waiting for a CPU, the longest for {longest}"),
+            1 => format!(": 1 task for {longest}"),
+            tasks => format!(": {tasks} tasks, the longest for {longest}"),
         };
-        let text = format!(": {tasks}, and still was at the end");
-        page.led(INDENT, HEADING, findings.label(*row), &text);
+        page.led(INDENT, HEADING, findings.label(*row), &tasks);
     }
     hidden(
         page,
         waiting.len().saturating_sub(few(findings)),
-        ["more waits", "more wait"],
+        ["more", "more"],
     );
 }
 
@@ -165,6 +156,17 @@ fn host(page: &mut Page, findings: &Findings) {
     };
     page.gap();
     page.led(0, HEADING, &format!("Host {name}:"), &rest);
+    page.paragraph(0, ASIDE, &observed(findings));
+}
+
+fn observed(findings: &Findings) -> String {
+    format!(
+        "Observed from {} on, kernel {}, cgroups {}, crosstalk {}",
+        humantime::format_rfc3339_seconds(findings.model.start),
+        display_bytes(findings.host.facts.release.as_bytes()),
+        findings.host.hierarchy,
+        env!("CARGO_PKG_VERSION"),
+    )
 }
 
 fn busy(findings: &Findings, used: &CpuUse) -> String {

@@ -119,7 +119,7 @@ pub(super) fn hurt(findings: &Findings) -> Vec<Hurt<'_>> {
             Culprits::Named(_) => None,
             Culprits::Crowd(number) => Some(number),
         },
-        sentence: sentences::loss(findings, hurt),
+        sentence: findings.entity(hurt.row).to_owned() + &sentences::loss(findings, hurt, ""),
     })
     .collect()
 }

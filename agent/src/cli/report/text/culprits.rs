@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Kernel threads are told of from so many CPUs on, run or waited for.
-const WORTH_TELLING: f64 = 0.01;
+const WORTH_TELLING: f64 = 0.02;
 
 pub(super) fn render(page: &mut Page, findings: &Findings) {
     let kernel = kernel(findings);
@@ -52,12 +52,12 @@ fn used(findings: &Findings, culprit: &Culprit) -> String {
     let caused = cpus(findings.cpus(culprit.caused_ns));
     let share = match (findings.entitled_cpus(row), over_contract(row)) {
         (Some(share), Some(over)) => {
-            format!("{} of its fair share of {}", times(over), cpus(share))
+            format!("{} its fair share of {}", times(over), cpus(share))
         }
         _ => "its fair share is not known".into(),
     };
     format!(
-        " used {used} CPUs, {share}, {}; cost those above {caused} CPUs",
+        " used {used} CPUs, {share}, {}; those above waited {caused} CPUs for it",
         quota(row)
     )
 }
@@ -75,10 +75,10 @@ fn processes(findings: &Findings, processes: Option<&[ProcessUse]>) -> Option<St
         .iter()
         .map(|process| {
             let used = cpus(findings.cpus(process.cpu_ns));
-            format!("{} ({}) {used}", process.comm, process.pid)
+            format!("{} ({}) {used} CPUs", process.comm, process.pid)
         })
         .collect();
-    (!parts.is_empty()).then(|| format!("most by {}", parts.join(", ")))
+    (!parts.is_empty()).then(|| format!("processes: {}", parts.join(", ")))
 }
 
 /// Families that ran or made others wait, the busiest first.

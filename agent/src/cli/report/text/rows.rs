@@ -1,11 +1,12 @@
 //! The table.
 
 use agent_ebpf::cause::Cause;
+use anstyle::Style;
 
 use crate::{
     cli::{
         figures::{UNKNOWN, cpus, percent, span},
-        page::{ALARM, ASIDE, Align, Column, PLAIN, Page, Table},
+        page::{ALARM, ASIDE, Align, CARE, Column, PLAIN, Page, Table},
         report::{
             args::By,
             findings::{Findings, is_active, lost_share},
@@ -62,24 +63,24 @@ fn table(findings: &Findings, shown: &[usize], causes: usize) -> Table {
     };
     let names = shown.iter().map(|row| findings.label(*row).to_owned());
     let waited = |usage: &Usage| cpus(findings.cpus(usage.wait.total()));
-    let share = |row: &Row| findings.entitled_cpus(row).map_or(UNKNOWN.into(), cpus);
+    let share = |row: &Row| match row.cgroup {
+        Some(_) => findings.entitled_cpus(row).map_or(UNKNOWN.into(), cpus),
+        None => String::new(),
+    };
     let columns = vec![
         left(["", what(findings)], names.collect()),
         right(["CPUs", "used"], used(&|u| cpus(findings.cpus(u.run_ns)))),
         right(["CPUs", "waited"], used(&waited)),
-        right(["", "lost"], used(&|usage| percent(lost_share(usage)))),
-        left(["", "waited for"], used(&|usage| waited_for(usage, causes))),
+        right(
+            ["lost to", "neighbors"],
+            used(&|usage| percent(lost_share(usage))),
+        ),
+        left(["", "causes"], used(&|usage| waited_for(usage, causes))),
         right(["p99", "delay"], used(&p99)),
-        right(["fair", "share"], cells(&share)),
+        right(["CPUs", "fair share"], cells(&share)),
     ];
-    let style = |row: &usize| {
-        if is_hurt(findings, *row) {
-            ALARM
-        } else {
-            PLAIN
-        }
-    };
-    Table::new(columns, shown.iter().map(style).collect())
+    let styles = shown.iter().map(|row| style(findings, *row));
+    Table::new(columns, styles.collect())
 }
 
 fn what(findings: &Findings) -> &'static str {
@@ -89,8 +90,17 @@ fn what(findings: &Findings) -> &'static str {
     }
 }
 
-fn is_hurt(findings: &Findings, row: usize) -> bool {
-    findings.question.by == By::Entity && findings.signals.counted().any(|hurt| hurt.row == row)
+/// Signals are about entities.
+fn style(findings: &Findings, row: usize) -> Style {
+    if findings.question.by == By::Cgroup {
+        return PLAIN;
+    }
+    let culprit = findings.culprits.iter().any(|culprit| culprit.row == row);
+    match findings.signals.counted().any(|hurt| hurt.row == row) {
+        true => ALARM,
+        false if culprit => CARE,
+        false => PLAIN,
+    }
 }
 
 /// Causes as parts of the wait, the largest first.
