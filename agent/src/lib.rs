@@ -2,6 +2,8 @@
 //! and for whom.
 
 pub mod capability;
+pub mod cli;
+pub mod entity;
 pub mod host;
 pub mod kernel;
 pub mod model;

@@ -1,3 +1,10 @@
 //! The command `crosstalk`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use crosstalk::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run().into()
+}

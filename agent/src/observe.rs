@@ -1,14 +1,32 @@
 //! Observing a host: attaches the kernel programs and takes samples.
 
-use std::path::PathBuf;
+mod rows;
+mod start;
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use agent_ebpf::layout::CgroupMade;
 use thiserror::Error;
 
 use crate::{
     capability::Capability,
-    host::{facts::HostFacts, hierarchy::Hierarchy},
-    sample::{CgroupId, Sample},
+    host::{cgroups::Cgroups, counters, cpus, facts::HostFacts, hierarchy::Hierarchy, read},
+    kernel::{self, programs::Programs, reader::Reader, reader::Reading},
+    sample::{Abilities, CgroupId, HostCounters, Sample},
 };
+
+const PROC: &str = "/proc";
+const SYS: &str = "/sys";
+
+/// Limits and counters are read for so many cgroups at most, those that ran and waited longest:
+/// one costs some 10 µs, and once in ten seconds 40 µs.
+const MOST_LIMITS: usize = 256;
 
 /// Why the core does not run, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,37 +61,152 @@ pub struct SampleError(pub String);
 
 /// Attached kernel programs and what else a sample is read from. Dropped, nothing is left behind.
 #[derive(Debug)]
-pub struct Observer {}
+pub struct Observer {
+    facts: HostFacts,
+    hierarchy: Hierarchy,
+    abilities: Abilities,
+    capabilities: Vec<Capability>,
+    programs: Programs,
+    reader: Reader,
+    cgroups: Cgroups,
+    /// No sample was taken yet: all cgroups count as active.
+    is_first: bool,
+}
 
 impl Observer {
     /// Loads and attaches the programs.
     pub fn start() -> Result<Observer, StartError> {
-        todo!()
+        start::start(Path::new(PROC), Path::new(SYS))
     }
 
     /// The host.
     pub fn facts(&self) -> &HostFacts {
-        todo!()
+        &self.facts
     }
 
     /// The cgroup hierarchy that owns `cpu`.
     pub fn hierarchy(&self) -> &Hierarchy {
-        todo!()
+        &self.hierarchy
     }
 
     /// A verdict for each part.
     pub fn capabilities(&self) -> &[Capability] {
-        todo!()
+        &self.capabilities
     }
 
-    /// Reads everything that a model is made of.
+    /// Reads everything that a model is made of. A part that cannot be read is `None` or empty,
+    /// and the log says why.
     pub fn sample(&mut self) -> Result<Sample, SampleError> {
-        todo!()
+        self.note_online()?;
+        let (monotonic, wall) = (kernel::monotonic(), SystemTime::now());
+        let mut reading = self.reader.read(&self.facts.online);
+        reading.health.kernel_run_delay_ns = run_delay();
+        reading.health.recursion_misses = self.programs.recursion_misses();
+        let waiting = self.waiting();
+        let host = counters::read(Path::new(PROC)).unwrap_or_else(|error| {
+            tracing::warn!("host counters are missing: {error}");
+            HostCounters::default()
+        });
+        self.note_cgroups(&reading, monotonic);
+        Ok(Sample {
+            monotonic,
+            wall,
+            abilities: self.abilities,
+            cpus: reading.cpus,
+            accounts: reading.accounts,
+            blame: reading.blame,
+            cgroups: self.cgroups.to_sample(),
+            waiting,
+            host,
+            health: reading.health,
+        })
     }
 
     /// The folder of a cgroup that exists, to list its processes.
     pub fn cgroup_folder(&self, id: CgroupId) -> Option<PathBuf> {
-        let _ = id;
-        todo!()
+        self.cgroups.exists(id).then(|| self.cgroups.folder(id))?
+    }
+
+    fn note_online(&mut self) -> Result<(), SampleError> {
+        let path = Path::new(SYS).join("devices/system/cpu/online");
+        let list = read::text(&path).map_err(|error| SampleError(error.to_string()))?;
+        let online = cpus::parse(&list).filter(|online| !online.is_empty());
+        self.facts.online = online
+            .ok_or_else(|| SampleError(format!("{} holds no list of CPUs", path.display())))?;
+        Ok(())
+    }
+
+    fn waiting(&self) -> Option<Vec<crate::sample::WaitInProgress>> {
+        let waits = self.programs.waits()?.read();
+        waits
+            .inspect_err(|error| tracing::warn!("waits in progress cannot be listed: {error}"))
+            .ok()
+    }
+
+    /// Finds names and limits for those who did something.
+    fn note_cgroups(&mut self, reading: &Reading, now: Duration) {
+        for made in self.programs.take_made() {
+            self.remember(&made, now);
+        }
+        let turned_up: Vec<CgroupId> = self.reader.cgroups().collect();
+        let scan = if self.reader.is_short_of_slots() {
+            self.cgroups.scan(now).map(Some)
+        } else {
+            self.cgroups.refresh(turned_up.iter().copied(), now)
+        };
+        match scan {
+            Ok(Some(_)) => self.reader.scanned(|id| self.cgroups.exists(id)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("cgroups cannot be scanned: {error}"),
+        }
+        let active = if self.is_first {
+            turned_up
+        } else {
+            most_active(&reading.active)
+        };
+        self.is_first = false;
+        self.cgroups.read_limits(self.with_ancestors(active), now);
+    }
+
+    /// Limits of a cgroup hold for those below it.
+    fn with_ancestors(&self, ids: Vec<CgroupId>) -> BTreeSet<CgroupId> {
+        let mut all = BTreeSet::new();
+        for id in ids {
+            let mut next = Some(id);
+            while let Some(id) = next.filter(|id| all.insert(*id)) {
+                next = self.cgroups.parent(id);
+            }
+        }
+        all
+    }
+
+    fn remember(&mut self, made: &CgroupMade, now: Duration) {
+        // The path is the host's: in a namespace it means another cgroup.
+        if self.hierarchy.is_namespaced() {
+            return;
+        }
+        if let Some(path) = made.path.get(..made.length as usize) {
+            let path = OsString::from_vec(path.to_vec());
+            self.cgroups.remember(CgroupId(made.id), path, now);
+        }
     }
 }
+
+fn most_active(active: &BTreeMap<CgroupId, u64>) -> Vec<CgroupId> {
+    let mut ids: Vec<(u64, CgroupId)> = active.iter().map(|(id, ns)| (*ns, *id)).collect();
+    if ids.len() > MOST_LIMITS {
+        ids.select_nth_unstable_by(MOST_LIMITS, |one, other| other.cmp(one));
+        ids.truncate(MOST_LIMITS);
+    }
+    ids.into_iter().map(|(_, id)| id).collect()
+}
+
+fn run_delay() -> Option<u64> {
+    counters::kernel_run_delay_ns(Path::new(PROC))
+        .ok()
+        .flatten()
+}
+
+#[cfg(test)]
+#[path = "observe/tests.rs"]
+mod tests;

@@ -13,7 +13,7 @@ use super::{mounts, mounts::Mount, read};
 use crate::sample::CgroupId;
 
 /// The inode of the root folder of every hierarchy (kernfs numbers from 1).
-const HIERARCHY_ROOT: CgroupId = CgroupId(1);
+pub const HIERARCHY_ROOT: CgroupId = CgroupId(1);
 
 /// The version of the interface files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

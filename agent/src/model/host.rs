@@ -72,7 +72,7 @@ impl HostUse {
     /// CPU seconds that the on-line CPUs had to give; `None` when there is no reading.
     pub fn capacity_s(&self) -> Option<f64> {
         let online = self.online();
-        (online > 0).then(|| online as f64 * self.length.as_secs_f64())
+        (online > 0).then_some(online as f64 * self.length.as_secs_f64())
     }
 
     /// The most that tasks waited, behind others, while some CPU was idle: the smaller of all

@@ -145,7 +145,7 @@ fn unknowns(
     if accounting.coverage.is_none() {
         note(
             "accounting.coverage",
-            "there is no run-queue delay of the kernel's own to compare with",
+            "this kernel keeps no sum of waits of its own to compare with",
         );
     }
     for party in parties.unusable() {

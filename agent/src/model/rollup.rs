@@ -9,6 +9,7 @@ use std::{
 use agent_ebpf::cause::Cause;
 
 use crate::{
+    host::text::display_path,
     model::{
         entitlement::Entitlements,
         identity::{Identity, Key, Kind, kernel_name, path_text},
@@ -31,7 +32,7 @@ pub(super) struct Names<'a> {
 struct Name {
     key: Key,
     kind: Kind,
-    name: String,
+    for_people: String,
     path: OsString,
     cgroup: Option<CgroupId>,
 }
@@ -51,9 +52,9 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A party in a sentence.
+    /// A party in a sentence, which may reach a terminal.
     pub(super) fn label(&self, party: Party) -> String {
-        path_text(&self.of_party(party).path)
+        display_path(&self.of_party(party).path)
     }
 
     /// The last known path.
@@ -72,7 +73,7 @@ impl<'a> Names<'a> {
         let identity = (self.identify)(path);
         Name {
             kind: identity.kind,
-            name: identity.name,
+            for_people: identity.name,
             cgroup: self.ids.get(identity.boundary.as_os_str()).copied(),
             key: Key::Entity(identity.boundary.clone()),
             path: identity.boundary,
@@ -97,7 +98,7 @@ impl<'a> Names<'a> {
         Name {
             key,
             kind,
-            name: path_text(&path),
+            for_people: path_text(&path),
             path,
             cgroup,
         }
@@ -138,14 +139,13 @@ fn table(
     let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
     for (party, usage) in &parties.usage {
         let name = name(*party);
-        match groups.get_mut(&name.key) {
-            Some(group) => group.join(*party, usage.as_ref()),
-            None => {
-                let key = name.key.clone();
-                let waiting = parties.waiting.as_ref().map(|_| WaitingNow::default());
-                groups.insert(key, Group::new(name, *party, usage.clone(), waiting));
-            }
+        if let Some(group) = groups.get_mut(&name.key) {
+            group.join(*party, usage.as_ref());
+            continue;
         }
+        let key = name.key.clone();
+        let waiting = parties.waiting.as_ref().map(|_| WaitingNow::default());
+        groups.insert(key, Group::new(name, *party, usage.clone(), waiting));
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     let row_of: BTreeMap<Party, usize> = groups
@@ -191,7 +191,7 @@ impl Group {
         Row {
             key: self.name.key,
             kind: self.name.kind,
-            name: self.name.name,
+            name: self.name.for_people,
             path: self.name.path,
             cgroup: id,
             usage: self.usage,

@@ -123,7 +123,7 @@ fn hurt(model: &Model, thresholds: &Thresholds, index: usize, row: &Row) -> Opti
         lost_ns,
         lost_share: lost_share(lost_ns, usage.run_ns),
         starved,
-        idle_elsewhere: idle_ns(model, row) > lost_ns,
+        idle_elsewhere: idle_ns(model, row) > lost_ns.max(waiting_ns(row)),
         class: class(model, thresholds, index, row),
         culprits: culprits(model, thresholds, index, lost_ns),
     })
@@ -151,6 +151,12 @@ fn is_starved(thresholds: &Thresholds, row: &Row, usage: &Usage) -> bool {
     let over = bucket_over(thresholds.starved_s);
     let before = usage.delay.as_ref().map_or(0, |d| d.count_from(over)) > 0;
     before || (now && !(held_back && row.quota_cpus.is_some()))
+}
+
+/// Waits in progress, which are not among the losses yet.
+fn waiting_ns(row: &Row) -> u64 {
+    let longest = row.waiting.map_or(0, |now| now.longest.as_nanos());
+    u64::try_from(longest).unwrap_or(u64::MAX)
 }
 
 fn idle_ns(model: &Model, row: &Row) -> u64 {

@@ -39,13 +39,32 @@ pub struct Signals {
 impl Signals {
     /// Judges one interval.
     pub fn detect(model: &Model, thresholds: &Thresholds) -> Signals {
-        let hurt = hurt::all(model, thresholds);
-        let active = model.entities.rows.iter().filter(|r| is_active(r)).count();
+        Signals::detect_among(model, thresholds, &|_| true)
+    }
+
+    /// Judges only what happened to some of the rows; anybody may have done it.
+    pub fn detect_among(
+        model: &Model,
+        thresholds: &Thresholds,
+        among: &dyn Fn(&Row) -> bool,
+    ) -> Signals {
+        let rows = &model.entities.rows;
+        let asked = || rows.iter().filter(|row| among(row));
+        let mut hurt = hurt::all(model, thresholds);
+        hurt.retain(|hurt| among(&rows[hurt.row]));
+        let mut notes = note::all(model, thresholds);
+        notes.retain(|note| among(&rows[note.row]));
+        let active = asked().filter(|row| is_active(row)).count();
+        let verdict = if asked().next().is_none() && !rows.is_empty() {
+            Verdict::CannotTell(Blindness::NobodyThere)
+        } else {
+            verdict::of(model, thresholds, &hurt, active)
+        };
         Signals {
-            verdict: verdict::of(model, thresholds, &hurt, active),
-            notes: note::all(model, thresholds),
-            doubts: doubt::all(model, thresholds),
+            verdict,
             hurt,
+            notes,
+            doubts: doubt::all(model, thresholds),
             active,
         }
     }

@@ -168,6 +168,25 @@ fn no_answer_without_events_or_causes() {
 }
 
 #[test]
+fn only_victims_that_were_asked_for_count() {
+    let (scene, ..) = noisy();
+    let model = scene.model();
+    let among = |name: &'static str| {
+        let asked = move |row: &crate::model::Row| row.name == name;
+        Signals::detect_among(&model, &Thresholds::default(), &asked)
+    };
+    let web = among("web.service");
+    assert_eq!(web.verdict, Verdict::Hurts { hurt: 1, of: 1 });
+    let culprit = web.hurt[0].culprits.named()[0];
+    assert_eq!(model.entities.rows[culprit.row].name, "batch.service");
+    assert_eq!(among("batch.service").verdict, Verdict::Calm);
+    assert_eq!(
+        among("moon").verdict,
+        Verdict::CannotTell(Blindness::NobodyThere)
+    );
+}
+
+#[test]
 fn interrupts_that_nobody_accounts_are_a_doubt() {
     let mut scene = Scene::new(1);
     scene.after.abilities.irq = false;

@@ -24,6 +24,8 @@ pub enum Verdict {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Blindness {
+    /// None of the entities asked for exists.
+    NobodyThere,
     /// The interval has no length.
     NoInterval,
     /// Not one switch between tasks was accounted.

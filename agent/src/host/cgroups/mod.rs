@@ -132,6 +132,16 @@ impl Cgroups {
         }
     }
 
+    /// Whether the last scan found it.
+    pub fn exists(&self, id: CgroupId) -> bool {
+        self.tree.existing_path(id).is_some()
+    }
+
+    /// The cgroup above; `None` for the root and for the unknown.
+    pub fn parent(&self, id: CgroupId) -> Option<CgroupId> {
+        self.tree.parent(id)
+    }
+
     /// The path of a cgroup from the hierarchy's root.
     pub fn path(&self, id: CgroupId) -> Option<&OsStr> {
         self.tree.path(id)

@@ -1,0 +1,29 @@
+//! Capabilities in JSON, the same in every document.
+
+use serde::Serialize;
+
+use crate::capability;
+
+/// One part of the observation.
+#[derive(Serialize)]
+pub(super) struct Capability<'a> {
+    name: &'static str,
+    status: &'static str,
+    detail: &'a str,
+    intent: &'static str,
+    required: bool,
+    remedy: Option<&'a str>,
+}
+
+impl Capability<'_> {
+    pub(super) fn of(capability: &capability::Capability) -> Capability<'_> {
+        Capability {
+            name: capability.name,
+            status: capability.status.name(),
+            detail: &capability.detail,
+            intent: capability.intent,
+            required: capability.required,
+            remedy: capability.remedy.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line: one module for each subcommand.
+//!
+//! Subcommands observe, and hand what they found to pure renderers. What a tenant chose reaches a
+//! terminal only through [`crate::host::text`].
+
+mod capability;
+mod doctor;
+mod exit;
+mod figures;
+mod interrupt;
+mod output;
+mod page;
+mod report;
+
+pub use exit::Exit;
+
+use clap::{Parser, Subcommand};
+
+/// Tells who is slowed down on this host, by what, and by whom.
+#[derive(Debug, Parser)]
+#[command(name = "crosstalk", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Report(report::Args),
+    Doctor(doctor::Args),
+}
+
+impl Cli {
+    /// Does what was asked for. What went wrong has been said when it returns.
+    pub fn run(self) -> Exit {
+        let ran = match self.command {
+            Command::Report(args) => report::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
+        };
+        ran.unwrap_or_else(|error| exit::complain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

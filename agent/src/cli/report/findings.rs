@@ -1,0 +1,238 @@
+//! What was found, picked and ordered for telling: pure, and the same for people and programs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    time::Duration,
+};
+
+use agent_ebpf::cause::Cause;
+
+use crate::{
+    capability::Capability,
+    cli::report::args::{By, Filter},
+    entity::identify,
+    host::{facts::HostFacts, hierarchy::Mode, processes::Usage as ProcessUse, text::display_path},
+    model::{Key, Kind, Model, Row, Table, Usage},
+    signal::{Signals, Thresholds},
+};
+
+/// What was asked for.
+pub(super) struct Question {
+    pub(super) by: By,
+    pub(super) filter: Option<Filter>,
+    /// Rows at most; 0 is all.
+    pub(super) top: Option<usize>,
+    pub(super) duration: Duration,
+}
+
+/// Where it was asked.
+pub(super) struct Host {
+    pub(super) facts: HostFacts,
+    pub(super) hierarchy: Mode,
+    pub(super) capabilities: Vec<Capability>,
+}
+
+/// All that a report tells.
+pub(super) struct Findings {
+    pub(super) question: Question,
+    pub(super) host: Host,
+    pub(super) model: Model,
+    /// Of those asked for.
+    pub(super) signals: Signals,
+    pub(super) complete: bool,
+    /// Those who ran while somebody asked for was hurt, the worst first.
+    pub(super) culprits: Vec<Culprit>,
+    /// Rows asked for of the table asked for, the worst first.
+    pub(super) rows: Vec<usize>,
+    /// Entities that lost enough to be hurt, in waits too short for it.
+    pub(super) took_turns: Vec<usize>,
+    entity_labels: Vec<String>,
+    row_labels: Vec<String>,
+}
+
+/// One of those who ran.
+pub(super) struct Culprit {
+    /// Index into the entities.
+    pub(super) row: usize,
+    /// How long those asked for, and hurt, waited for it, nanoseconds.
+    pub(super) caused_ns: u64,
+    /// Its processes that ran most; `None` where they cannot be listed.
+    pub(super) processes: Option<Vec<ProcessUse>>,
+}
+
+impl Findings {
+    pub(super) fn new(question: Question, host: Host, model: Model, complete: bool) -> Findings {
+        let asked = Asked::new(question.filter.as_ref(), &model);
+        let thresholds = Thresholds::default();
+        let signals = Signals::detect_among(&model, &thresholds, &|row| asked.covers_entity(row));
+        let table = table(&model, question.by);
+        let covers = |row: &Row| match question.by {
+            By::Entity => asked.covers_entity(row),
+            By::Cgroup => asked.covers(row),
+        };
+        Findings {
+            rows: worst_first(table, &model, covers),
+            culprits: culprits(&signals),
+            took_turns: took_turns(&model, &signals, &thresholds, &|row| {
+                asked.covers_entity(row)
+            }),
+            entity_labels: labels(&model.entities),
+            row_labels: labels(table),
+            question,
+            host,
+            model,
+            signals,
+            complete,
+        }
+    }
+
+    /// The table asked for.
+    pub(super) fn table(&self) -> &Table {
+        table(&self.model, self.question.by)
+    }
+
+    /// The name of an entity, safe to print, and unique.
+    pub(super) fn entity(&self, row: usize) -> &str {
+        self.entity_labels.get(row).map_or("?", String::as_str)
+    }
+
+    /// The name of a row of the table asked for, safe to print, and unique.
+    pub(super) fn label(&self, row: usize) -> &str {
+        self.row_labels.get(row).map_or("?", String::as_str)
+    }
+
+    /// CPUs that so many nanoseconds are over the interval.
+    pub(super) fn cpus(&self, ns: u64) -> f64 {
+        self.model.cpus(ns).unwrap_or(0.0)
+    }
+
+    /// CPUs that a row is entitled to.
+    pub(super) fn entitled_cpus(&self, row: &Row) -> Option<f64> {
+        let seconds = self.model.seconds();
+        row.entitled_s
+            .filter(|_| seconds > 0.0)
+            .map(|entitled| entitled / seconds)
+    }
+}
+
+/// Waited for neighbors, of what would have run without that, 0 to 1.
+pub(super) fn lost_share(usage: &Usage) -> f64 {
+    let lost = usage.wait.known(Cause::Neighbor);
+    lost as f64 / lost.saturating_add(usage.run_ns).max(1) as f64
+}
+
+/// Ran, waited, or waits.
+pub(super) fn is_active(row: &Row) -> bool {
+    let waits = row.waiting.is_some_and(|now| now.tasks > 0);
+    waits || row.usage.as_ref().is_none_or(Usage::is_active)
+}
+
+fn table(model: &Model, by: By) -> &Table {
+    match by {
+        By::Entity => &model.entities,
+        By::Cgroup => &model.cgroups,
+    }
+}
+
+/// What the glob covers. An entity is covered also by a cgroup inside it.
+struct Asked<'a> {
+    filter: Option<&'a Filter>,
+    boundaries: BTreeSet<OsString>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(filter: Option<&'a Filter>, model: &Model) -> Asked<'a> {
+        let cgroups = model.cgroups.rows.iter();
+        let matching = cgroups.filter(|row| {
+            row.cgroup.is_some() && filter.is_some_and(|filter| filter.matches(&row.path))
+        });
+        Asked {
+            filter,
+            boundaries: matching.map(|row| identify(&row.path).boundary).collect(),
+        }
+    }
+
+    fn covers(&self, row: &Row) -> bool {
+        self.filter.is_none_or(|filter| filter.matches(&row.path))
+    }
+
+    fn covers_entity(&self, row: &Row) -> bool {
+        self.covers(row) || self.boundaries.contains(&row.path)
+    }
+}
+
+/// Waits for less than this do not put a row before one that ran more.
+const NOTABLE_CPUS: f64 = 0.01;
+
+/// By time lost to neighbors, all waits, and run time. What is unknown comes last.
+fn worst_first(table: &Table, model: &Model, covers: impl Fn(&Row) -> bool) -> Vec<usize> {
+    let notable = |ns| Some(ns).filter(|ns| model.cpus(*ns) >= Some(NOTABLE_CPUS));
+    let mut rows: Vec<usize> = (0..table.rows.len())
+        .filter(|row| covers(&table.rows[*row]))
+        .collect();
+    rows.sort_by_key(|row| {
+        let usage = table.rows[*row].usage.as_ref();
+        std::cmp::Reverse(usage.map(|usage| {
+            let lost = usage.wait.known(Cause::Neighbor);
+            (notable(lost), notable(usage.wait.total()), usage.run_ns)
+        }))
+    });
+    rows
+}
+
+fn took_turns(
+    model: &Model,
+    signals: &Signals,
+    thresholds: &Thresholds,
+    covers: &dyn Fn(&Row) -> bool,
+) -> Vec<usize> {
+    let lost_enough = |usage: &Usage| {
+        let lost = usage.wait.known(Cause::Neighbor);
+        let wanted = usage.run_ns.saturating_add(usage.wait.contention());
+        model.cpus(lost) >= Some(thresholds.hurt_cpus)
+            && lost as f64 / wanted.max(1) as f64 >= thresholds.hurt_share
+    };
+    let rows = worst_first(&model.entities, model, |row| {
+        let judged = !matches!(row.kind, Kind::Kernel | Kind::Other);
+        judged && covers(row) && row.usage.as_ref().is_some_and(lost_enough)
+    });
+    let is_hurt = |row: &usize| signals.hurt.iter().any(|hurt| hurt.row == *row);
+    rows.into_iter().filter(|row| !is_hurt(row)).collect()
+}
+
+fn culprits(signals: &Signals) -> Vec<Culprit> {
+    let mut caused: BTreeMap<usize, u64> = BTreeMap::new();
+    for culprit in signals.hurt.iter().flat_map(|hurt| hurt.culprits.named()) {
+        let sum = caused.entry(culprit.row).or_default();
+        *sum = sum.saturating_add(culprit.ns);
+    }
+    let mut culprits: Vec<Culprit> = caused
+        .into_iter()
+        .map(|(row, caused_ns)| Culprit {
+            row,
+            caused_ns,
+            processes: None,
+        })
+        .collect();
+    culprits.sort_by_key(|culprit| std::cmp::Reverse(culprit.caused_ns));
+    culprits
+}
+
+/// Names of entities are safe to print already; those that two share are paths instead.
+fn labels(table: &Table) -> Vec<String> {
+    let name = |row: &Row| match row.key {
+        Key::Entity(_) => row.name.clone(),
+        _ => display_path(&row.path),
+    };
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for row in &table.rows {
+        *uses.entry(name(row)).or_default() += 1;
+    }
+    let unique = |row| {
+        Some(name(row))
+            .filter(|name| uses.get(name) == Some(&1))
+            .unwrap_or_else(|| display_path(&row.path))
+    };
+    table.rows.iter().map(unique).collect()
+}

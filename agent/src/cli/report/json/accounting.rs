@@ -1,0 +1,64 @@
+use std::collections::BTreeMap;
+
+use agent_ebpf::{
+    budget::Detail,
+    layout::{Drop, Reason},
+};
+use serde::Serialize;
+
+use crate::{
+    cli::report::json::{finite, seconds},
+    model,
+};
+
+/// How complete the account is.
+#[derive(Serialize)]
+pub(super) struct Accounting {
+    switches_seen: Option<u64>,
+    switches_accounted: Option<u64>,
+    dropped: BTreeMap<&'static str, Option<u64>>,
+    discarded_phantom_s: f64,
+    phantoms: Option<u64>,
+    coverage: Option<f64>,
+    wait_s: f64,
+    unattributed_s: f64,
+    unattributed_by_reason_s: BTreeMap<&'static str, Option<f64>>,
+    estimated_share: Option<f64>,
+    pairs_full_s: Option<f64>,
+    slots_exhausted: Option<u64>,
+    baselines_lost: Option<u64>,
+    moved_lost: Option<u64>,
+    recursion_misses: Option<u64>,
+    cost_per_switch_ns: Option<f64>,
+    detail: &'static str,
+}
+
+pub(super) fn of(accounting: &model::Accounting) -> Accounting {
+    let dropped = Drop::ALL.into_iter().zip(accounting.dropped);
+    let reasons = Reason::ALL.into_iter().zip(accounting.reasons_ns);
+    Accounting {
+        switches_seen: accounting.seen,
+        switches_accounted: accounting.accounted,
+        dropped: dropped.map(|(why, count)| (why.name(), count)).collect(),
+        discarded_phantom_s: seconds(accounting.phantom_ns),
+        phantoms: accounting.phantoms,
+        coverage: accounting.coverage.and_then(finite),
+        wait_s: seconds(accounting.wait_ns),
+        unattributed_s: seconds(accounting.unattributed_ns),
+        unattributed_by_reason_s: reasons
+            .map(|(reason, ns)| (reason.name(), ns.map(seconds)))
+            .collect(),
+        estimated_share: accounting.estimated_share.and_then(finite),
+        pairs_full_s: accounting.pairs_full_ns.map(seconds),
+        slots_exhausted: accounting.slots_exhausted,
+        baselines_lost: accounting.baselines_lost,
+        moved_lost: accounting.moved_lost,
+        recursion_misses: accounting.recursion_misses,
+        cost_per_switch_ns: accounting.cost_per_switch_ns.and_then(finite),
+        detail: match accounting.detail {
+            Detail::Full => "full",
+            Detail::Short => "short",
+            Detail::Totals => "totals",
+        },
+    }
+}

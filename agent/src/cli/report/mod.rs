@@ -1,0 +1,71 @@
+//! `crosstalk report`: observes for a while, then tells.
+
+mod args;
+mod findings;
+#[cfg(test)]
+mod fixture;
+mod interval;
+mod json;
+mod processes;
+mod progress;
+mod sentences;
+mod text;
+
+pub(super) use args::Args;
+
+use anyhow::Context as _;
+
+use crate::{
+    cli::{
+        Exit, output,
+        report::{
+            args::FailOn,
+            findings::{Findings, Host, Question},
+            interval::{Course, Interval},
+        },
+    },
+    entity::identify,
+    model::Model,
+    observe::Observer,
+    signal::Verdict,
+};
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot wait for signals")?;
+    match runtime.block_on(interval::observe(args.duration))? {
+        Course::Interrupted(exit) => Ok(exit),
+        Course::Observed(observed) => tell(args, *observed),
+    }
+}
+
+fn tell(args: &Args, (observer, interval): (Observer, Interval)) -> anyhow::Result<Exit> {
+    let question = Question {
+        by: args.by,
+        filter: args.cgroup.clone(),
+        top: args.top,
+        duration: args.duration,
+    };
+    let host = Host {
+        facts: observer.facts().clone(),
+        hierarchy: observer.hierarchy().mode,
+        capabilities: observer.capabilities().to_vec(),
+    };
+    let model = Model::new(&interval.before, &interval.after, &identify);
+    let mut findings = Findings::new(question, host, model, interval.complete);
+    processes::name(&mut findings, &observer, interval.processes.as_ref());
+    // Nothing stays attached while a slow reader takes its time.
+    drop(observer);
+    if args.json {
+        output::write_json(&json::document(&findings))?;
+    } else {
+        output::write(&text::render(&findings, output::width())).context("cannot write")?;
+    }
+    let hurts = matches!(findings.signals.verdict, Verdict::Hurts { .. });
+    Ok(match args.fail_on {
+        Some(FailOn::Hurt) if hurts => Exit::ConditionMet,
+        _ => Exit::Ran,
+    })
+}

@@ -1,0 +1,177 @@
+//! Interference in sentences.
+
+use crate::{
+    cli::{
+        figures::{cpus, percent, span, times},
+        report::{findings::Findings, sentences::listed},
+    },
+    model::{Row, histogram::Histogram},
+    signal::{Class, Culprit, Culprits, Hurt, Thresholds, over_contract},
+};
+
+/// From here on a part rounds to the whole.
+const WHOLE: f64 = 0.995;
+
+/// ` lost 33 % of the CPU it wanted (0.20 of 0.60 CPUs) over 10 s; all of it to batch (at 1.6x its
+/// fair share)`: the name goes before it.
+pub(in crate::cli::report) fn loss(findings: &Findings, hurt: &Hurt, over: &str) -> String {
+    let row = &findings.model.entities.rows[hurt.row];
+    let mut parts = Vec::new();
+    if let Some(longest) = longest_wait(row).filter(|_| hurt.starved) {
+        let longest = span(longest);
+        parts.push(format!(
+            "starves: one of its tasks waited {longest} for a CPU"
+        ));
+    }
+    if hurt.lost_ns > 0 || !hurt.starved {
+        parts.push(lost(findings, hurt, row));
+    } else if !over.is_empty() {
+        return format!(" {} (observed{over})", parts.join(""));
+    }
+    let losses = parts.join(" and ");
+    match culprits(findings, &hurt.culprits) {
+        Some(culprits) => format!(" {losses}{over}; {culprits}"),
+        None => format!(" {losses}{over}"),
+    }
+}
+
+fn lost(findings: &Findings, hurt: &Hurt, row: &Row) -> String {
+    let run_ns = row.usage.as_ref().map_or(0, |usage| usage.run_ns);
+    format!(
+        "lost {} of the CPU it wanted ({} of {} CPUs)",
+        percent(hurt.lost_share),
+        cpus(findings.cpus(hurt.lost_ns)),
+        cpus(findings.cpus(hurt.lost_ns.saturating_add(run_ns))),
+    )
+}
+
+/// Seconds of the longest wait, in progress or over; at least.
+fn longest_wait(row: &Row) -> Option<f64> {
+    let now = row.waiting.map(|now| now.longest.as_secs_f64());
+    let over = row.usage.as_ref().and_then(|usage| usage.delay.as_ref());
+    let over = over.and_then(Histogram::longest_at_least);
+    now.into_iter().chain(over).reduce(f64::max)
+}
+
+fn culprits(findings: &Findings, culprits: &Culprits) -> Option<String> {
+    match culprits {
+        Culprits::Named(named) => {
+            let parts: Vec<String> = named.iter().map(|one| culprit(findings, one)).collect();
+            Some(listed(&parts))
+        }
+        Culprits::Crowd(0) => None,
+        Culprits::Crowd(1) => Some("little of it to the one neighbor with a name".into()),
+        Culprits::Crowd(number) => Some(format!("to {number} neighbors, none of them large")),
+    }
+}
+
+fn culprit(findings: &Findings, culprit: &Culprit) -> String {
+    let share = match culprit.over {
+        Some(ratio) if is_over(ratio) => format!(" (at {} its fair share)", times(ratio)),
+        Some(_) => " (within its fair share)".into(),
+        None => String::new(),
+    };
+    let part = if culprit.share >= WHOLE {
+        "all of it".into()
+    } else {
+        percent(culprit.share)
+    };
+    format!("{part} to {}{share}", findings.entity(culprit.row))
+}
+
+fn is_over(ratio: f64) -> bool {
+    ratio > Thresholds::default().over_contract
+}
+
+/// The kind of interference, in parentheses behind a sentence.
+pub(in crate::cli::report) fn kind(hurt: &Hurt) -> String {
+    match hurt.class {
+        Some(class) => format!(" ({})", words(class)),
+        None => String::new(),
+    }
+}
+
+fn words(class: Class) -> &'static str {
+    match class {
+        Class::NoisyNeighbor => "noisy neighbor",
+        Class::Overcommit => "overcommit",
+        Class::SchedulingLatency => "scheduling latency",
+        Class::Competition => "competition",
+        Class::OverRequest => "over request",
+    }
+}
+
+/// What kind of interference it is.
+pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
+    let Some(class) = hurt.class else {
+        return unclear(hurt).into();
+    };
+    let name = findings.entity(hurt.row);
+    let neighbors = neighbors(findings, hurt);
+    let told = match class {
+        Class::NoisyNeighbor => {
+            format!("{neighbors} used more than a fair share while {name} kept to its own")
+        }
+        Class::Overcommit => {
+            "all kept to their fair shares, which add up to more than this host has".into()
+        }
+        Class::SchedulingLatency => {
+            "all kept to their fair shares and took turns on busy CPUs".into()
+        }
+        Class::Competition => "it and its neighbors used more than their fair shares".into(),
+        Class::OverRequest => {
+            let row = &findings.model.entities.rows[hurt.row];
+            let over =
+                over_contract(row).map_or(String::new(), |over| format!(", {}", times(over)));
+            format!("{name} itself used more than its fair share{over}, {neighbors} did not")
+        }
+    };
+    format!("{told} ({})", words(class))
+}
+
+fn unclear(hurt: &Hurt) -> &'static str {
+    match hurt.culprits {
+        Culprits::Crowd(0) if hurt.starved => {
+            "not known yet: who ran instead is known when the wait is over"
+        }
+        Culprits::Crowd(0) => "not known: whoever ran has no name in this account",
+        _ => "not known: some weights or quotas could not be read",
+    }
+}
+
+/// What to do about it.
+pub(in crate::cli::report) fn remedy(findings: &Findings, hurt: &Hurt) -> Option<String> {
+    if hurt.idle_elsewhere {
+        return Some(
+            "look for pinning (taskset, CPU sets): CPUs that it may use were idle for longer than \
+             it lost"
+                .into(),
+        );
+    }
+    let neighbors = neighbors(findings, hurt);
+    Some(match hurt.class? {
+        Class::NoisyNeighbor => {
+            format!("give {neighbors} a CPU quota or less weight, or move one of them elsewhere")
+        }
+        Class::Overcommit | Class::SchedulingLatency => {
+            "move something elsewhere, or give those that must not wait more weight or CPUs of \
+             their own"
+                .into()
+        }
+        Class::Competition | Class::OverRequest => {
+            format!(
+                "give {} more weight, or less to do",
+                findings.entity(hurt.row)
+            )
+        }
+    })
+}
+
+fn neighbors(findings: &Findings, hurt: &Hurt) -> String {
+    let named = hurt.culprits.named();
+    if named.is_empty() {
+        return "its neighbors".into();
+    }
+    let names = named.iter().map(|one| findings.entity(one.row).to_owned());
+    listed(&names.collect::<Vec<_>>())
+}

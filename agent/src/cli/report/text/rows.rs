@@ -1,0 +1,141 @@
+//! The table.
+
+use agent_ebpf::cause::Cause;
+use anstyle::Style;
+
+use crate::{
+    cli::{
+        figures::{UNKNOWN, cpus, percent, span},
+        page::{ALARM, ASIDE, Align, CARE, Column, PLAIN, Page, Table},
+        report::{
+            args::By,
+            findings::{Findings, is_active, lost_share},
+            sentences,
+            text::most,
+        },
+    },
+    model::{Row, Usage},
+};
+
+/// Causes of less than this part of a wait are left out.
+const LEAST_PART: f64 = 0.005;
+/// Causes named, the more the wider the page.
+const CAUSES: [usize; 4] = [8, 3, 2, 1];
+
+pub(super) fn render(page: &mut Page, findings: &Findings) {
+    let rows = &findings.table().rows;
+    let active: Vec<usize> = findings
+        .rows
+        .iter()
+        .copied()
+        .filter(|row| is_active(&rows[*row]))
+        .collect();
+    let (shown, hidden) = active.split_at(active.len().min(most(findings)));
+    if shown.is_empty() {
+        return;
+    }
+    page.gap();
+    let fits = |causes: &usize| page.fits(&table(findings, shown, *causes));
+    let causes = CAUSES.into_iter().find(fits).unwrap_or(1);
+    page.table(0, &table(findings, shown, causes));
+    if let Some(more) = left_out(findings, hidden) {
+        page.paragraph(0, ASIDE, &more);
+    }
+}
+
+fn table(findings: &Findings, shown: &[usize], causes: usize) -> Table {
+    let rows = &findings.table().rows;
+    let cells = |cell: &dyn Fn(&Row) -> String| -> Vec<String> {
+        shown.iter().map(|row| cell(&rows[*row])).collect()
+    };
+    let used = |cell: &dyn Fn(&Usage) -> String| {
+        cells(&|row| row.usage.as_ref().map_or(UNKNOWN.into(), cell))
+    };
+    let right = |heading, cells| Column {
+        heading,
+        align: Align::Right,
+        cells,
+    };
+    let left = |heading, cells| Column {
+        heading,
+        align: Align::Left,
+        cells,
+    };
+    let names = shown.iter().map(|row| findings.label(*row).to_owned());
+    let waited = |usage: &Usage| cpus(findings.cpus(usage.wait.total()));
+    let share = |row: &Row| match row.cgroup {
+        Some(_) => findings.entitled_cpus(row).map_or(UNKNOWN.into(), cpus),
+        None => String::new(),
+    };
+    let columns = vec![
+        left(["", what(findings)], names.collect()),
+        right(["CPUs", "used"], used(&|u| cpus(findings.cpus(u.run_ns)))),
+        right(["CPUs", "waited"], used(&waited)),
+        right(
+            ["lost to", "neighbors"],
+            used(&|usage| percent(lost_share(usage))),
+        ),
+        left(["", "causes"], used(&|usage| waited_for(usage, causes))),
+        right(["p99", "delay"], used(&p99)),
+        right(["CPUs", "fair share"], cells(&share)),
+    ];
+    let styles = shown.iter().map(|row| style(findings, *row));
+    Table::new(columns, styles.collect())
+}
+
+fn what(findings: &Findings) -> &'static str {
+    match findings.question.by {
+        By::Entity => "entity",
+        By::Cgroup => "cgroup",
+    }
+}
+
+/// Signals are about entities.
+fn style(findings: &Findings, row: usize) -> Style {
+    if findings.question.by == By::Cgroup {
+        return PLAIN;
+    }
+    let culprit = findings.culprits.iter().any(|culprit| culprit.row == row);
+    match findings.signals.counted().any(|hurt| hurt.row == row) {
+        true => ALARM,
+        false if culprit => CARE,
+        false => PLAIN,
+    }
+}
+
+/// Causes as parts of the wait, the largest first.
+fn waited_for(usage: &Usage, most: usize) -> String {
+    let whole = usage.wait.total().max(1) as f64;
+    let mut parts: Vec<(f64, &str)> = Cause::ALL
+        .into_iter()
+        .filter_map(|cause| Some((usage.wait.get(cause)? as f64 / whole, cause.name())))
+        .filter(|(part, _)| *part >= LEAST_PART)
+        .collect();
+    parts.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let parts: Vec<String> = parts
+        .into_iter()
+        .take(most)
+        .map(|(part, name)| format!("{name} {}", percent(part)))
+        .collect();
+    parts.join(", ")
+}
+
+fn p99(usage: &Usage) -> String {
+    let Some(delay) = &usage.delay else {
+        return UNKNOWN.into();
+    };
+    delay.quantile(0.99).map_or(String::new(), span)
+}
+
+fn left_out(findings: &Findings, hidden: &[usize]) -> Option<String> {
+    let rows = &findings.table().rows;
+    let usage = || hidden.iter().filter_map(|row| rows[*row].usage.as_ref());
+    let used = usage().fold(0, |sum: u64, u| sum.saturating_add(u.run_ns));
+    let waited = usage().fold(0, |sum: u64, u| sum.saturating_add(u.wait.total()));
+    let more = sentences::more(hidden.len(), ["more", "more"])?;
+    Some(format!(
+        "{more}: {} CPUs used, {} waited",
+        cpus(findings.cpus(used)),
+        cpus(findings.cpus(waited))
+    ))
+}

@@ -1,0 +1,74 @@
+//! The programs at work, and what they tell beside the maps.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
+};
+
+use agent_ebpf::layout::{CgroupMade, ThrottleMethod};
+use aya::{
+    Ebpf,
+    maps::{MapData, RingBuf},
+};
+
+use super::{load::REQUIRED, verdict::Verdict, waiting::WaitList};
+
+/// The programs at work. They are detached when this is dropped.
+pub struct Programs {
+    pub(super) object: Ebpf,
+    /// How throttled time is told.
+    pub throttle: ThrottleMethod,
+    /// How each program fares.
+    pub verdicts: BTreeMap<&'static str, Verdict>,
+    pub(super) waits: Option<WaitList>,
+    pub(super) made: Option<RingBuf<MapData>>,
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs")
+            .field("throttle", &self.throttle)
+            .field("verdicts", &self.verdicts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Programs {
+    /// The list of waits in progress, where the kernel gives it.
+    pub fn waits(&self) -> Option<&WaitList> {
+        self.waits.as_ref()
+    }
+
+    /// Cgroups that were made since the last call.
+    pub fn take_made(&mut self) -> Vec<CgroupMade> {
+        let mut made = Vec::new();
+        if let Some(ring) = &mut self.made {
+            while let Some(entry) = ring.next() {
+                made.extend(bytemuck::try_pod_read_unaligned::<CgroupMade>(&entry));
+            }
+        }
+        made
+    }
+
+    /// Events that the kernel skipped because a required program was running on that CPU; `None`
+    /// where it does not count them.
+    pub fn recursion_misses(&self) -> Option<u64> {
+        let files = REQUIRED.map(|name| self.file_of(name));
+        files.into_iter().map(|file| misses_of(file?)).sum()
+    }
+
+    fn file_of(&self, name: &str) -> Option<RawFd> {
+        let file = self.object.program(name)?.fd().ok()?;
+        Some(file.as_fd().as_raw_fd())
+    }
+}
+
+fn misses_of(file: RawFd) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{file}")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))?
+        .trim()
+        .parse()
+        .ok()
+}

@@ -1,0 +1,280 @@
+//! From a host to attached programs; each step leaves a verdict, and the first that fails ends it.
+
+use std::{collections::BTreeSet, io, path::Path};
+
+use agent_ebpf::layout::{Offsets, Settings, ThrottleMethod};
+
+use super::{Observer, Obstacle, StartError, rows};
+use crate::{
+    capability::{Capability, Status},
+    host::{
+        cgroups::Cgroups,
+        counters,
+        facts::{self, HostFacts},
+        hierarchy::{self, HIERARCHY_ROOT, Hierarchy, Version},
+        privileges::{self, Privileges},
+        refusal::explain_eperm,
+    },
+    kernel::{
+        self, Refusal,
+        btf::{Btf, BtfError},
+        load::{self, LoadError, Loaded},
+        offsets,
+        programs::Programs,
+        reader::Reader,
+    },
+    sample::{Abilities, CgroupId, StealSource, ThrottleSource},
+};
+
+/// Slots in the maps: one for each cgroup that runs, and a few reserved.
+const SLOTS: u32 = 1024;
+/// Histogram shards at most.
+const MOST_SHARDS: u32 = 16;
+
+/// What was found out so far.
+struct Findings {
+    rows: Vec<Capability>,
+    privileges: Privileges,
+}
+
+pub(super) fn start(proc: &Path, sys: &Path) -> Result<Observer, StartError> {
+    let mut findings = Findings {
+        rows: Vec::new(),
+        privileges: privileges::read(proc, sys).unwrap_or_default(),
+    };
+    findings.rows.push(rows::privileges(&findings.privileges));
+    let facts = facts::read(proc, sys)
+        .map_err(|error| findings.fail(Obstacle::Broken, error.to_string(), None))?;
+    let hierarchy = findings.hierarchy(proc)?;
+    let btf = findings.btf(sys)?;
+    let offsets = findings.offsets(&btf, &hierarchy)?;
+    let steal = steal_source(proc, &facts, &offsets, &btf);
+    findings.rows.extend([
+        rows::steal(steal, &facts),
+        rows::irq(&offsets),
+        rows::pressure(&facts),
+        rows::coverage(&counters::kernel_run_delay_ns(proc)),
+    ]);
+    drop(btf);
+
+    let limit = kernel::raise_memory_limit();
+    let settings = settings(&facts, SLOTS, &hierarchy);
+    let loaded = load::load(&offsets, settings)
+        .map_err(|error| findings.refused(&error, limit.as_ref().err()))?;
+    let (cgroups, reader) = findings.prepare(&loaded, &hierarchy, &facts)?;
+    let programs = loaded
+        .attach()
+        .map_err(|error| findings.refused(&error, limit.as_ref().err()))?;
+    kernel::visit_cpus(&facts.online);
+    findings.rows.extend(rows::programs(&programs));
+    Ok(Observer {
+        abilities: Abilities {
+            steal,
+            irq: rows::has_irq_time(&offsets),
+            throttle: throttle_source(&programs),
+        },
+        facts,
+        hierarchy,
+        capabilities: findings.rows,
+        programs,
+        reader,
+        cgroups,
+        is_first: true,
+    })
+}
+
+impl Findings {
+    fn fail(&self, obstacle: Obstacle, message: String, remedy: Option<String>) -> StartError {
+        StartError {
+            obstacle,
+            message,
+            remedy,
+            capabilities: self.rows.clone(),
+        }
+    }
+
+    /// The failed part has a row of its own.
+    fn fail_row(&mut self, obstacle: Obstacle, row: Capability) -> StartError {
+        self.rows.push(row.clone());
+        self.fail(obstacle, row.detail, row.remedy)
+    }
+
+    fn hierarchy(&mut self, proc: &Path) -> Result<Hierarchy, StartError> {
+        match hierarchy::find(proc) {
+            Ok(hierarchy) => {
+                self.rows.push(rows::hierarchy(&hierarchy));
+                Ok(hierarchy)
+            }
+            Err(error @ (hierarchy::Error::Read(_) | hierarchy::Error::Mount { .. })) => {
+                let row = rows::no_hierarchy(Status::Broken, &error);
+                Err(self.fail_row(Obstacle::Broken, row))
+            }
+            Err(error) => {
+                let row = rows::no_hierarchy(Status::Unsupported, &error);
+                Err(self.fail_row(Obstacle::Unsupported, row))
+            }
+        }
+    }
+
+    fn btf(&mut self, sys: &Path) -> Result<Btf, StartError> {
+        match Btf::read(&sys.join("kernel/btf/vmlinux")) {
+            Ok(btf) => {
+                self.rows.push(rows::btf());
+                Ok(btf)
+            }
+            Err(error) => {
+                let obstacle = match &error {
+                    BtfError::Read { source, .. } => match source.kind() {
+                        io::ErrorKind::NotFound => Obstacle::Unsupported,
+                        io::ErrorKind::PermissionDenied => Obstacle::Privilege,
+                        _ => Obstacle::Broken,
+                    },
+                    BtfError::Malformed => Obstacle::Broken,
+                };
+                Err(self.fail_row(obstacle, rows::no_btf(&error)))
+            }
+        }
+    }
+
+    fn offsets(&mut self, btf: &Btf, hierarchy: &Hierarchy) -> Result<Offsets, StartError> {
+        let is_v1 = hierarchy.version == Version::V1;
+        match offsets::resolve(btf, is_v1) {
+            Ok(offsets) => {
+                self.rows.push(rows::tracepoints());
+                Ok(offsets)
+            }
+            Err(error) => {
+                let row = rows::no_offsets(&error);
+                Err(self.fail_row(Obstacle::Unsupported, row))
+            }
+        }
+    }
+
+    /// Fills the tables, which the programs read from their first event on.
+    fn prepare(
+        &mut self,
+        loaded: &Loaded,
+        hierarchy: &Hierarchy,
+        facts: &HostFacts,
+    ) -> Result<(Cgroups, Reader), StartError> {
+        let mut cgroups = Cgroups::new(hierarchy);
+        if let Err(error) = cgroups.scan(kernel::monotonic()) {
+            return Err(self.fail(Obstacle::Broken, error.to_string(), None));
+        }
+        let maps = loaded
+            .maps()
+            .map_err(|error| self.refused(&LoadError::Maps(error), None))?;
+        let reader = Reader::new(maps, leaves_first(&cgroups), &facts.online);
+        Ok((cgroups, reader))
+    }
+
+    fn refused(&mut self, error: &LoadError, limit: Option<&io::Error>) -> StartError {
+        let (obstacle, cause) = match error.refusal() {
+            Refusal::Privilege => (Obstacle::Privilege, Some(explain_eperm(&self.privileges))),
+            Refusal::Unsupported => (Obstacle::Unsupported, None),
+            Refusal::Broken => (Obstacle::Broken, None),
+        };
+        let mut message = error.to_string();
+        if let Some(cause) = &cause {
+            message = format!("{message}: {}", cause.what);
+        }
+        if let Some(limit) = limit {
+            message = format!("{message} (the limit on locked memory stays as it is: {limit})");
+        }
+        let remedy = cause.map(|cause| cause.remedy);
+        let row = rows::core_refused(error, &message, remedy);
+        self.fail_row(obstacle, row)
+    }
+}
+
+/// Cgroups with tasks are mostly those without others below them.
+fn leaves_first(cgroups: &Cgroups) -> Vec<CgroupId> {
+    let all = cgroups.to_sample();
+    let parents: BTreeSet<CgroupId> = all.values().filter_map(|cgroup| cgroup.parent).collect();
+    let (parents, mut leaves): (Vec<CgroupId>, Vec<CgroupId>) =
+        all.keys().partition(|id| parents.contains(id));
+    leaves.extend(parents);
+    leaves
+}
+
+fn settings(facts: &HostFacts, slots: u32, hierarchy: &Hierarchy) -> Settings {
+    let cpus = facts.highest_present + 1;
+    Settings {
+        cpus,
+        slots,
+        shards: cpus.next_power_of_two().min(MOST_SHARDS),
+        throttle: ThrottleMethod::Unknown as u32,
+        // Kernel threads are in the host's root, of whatever part is visible here.
+        root_cgroup: HIERARCHY_ROOT.0,
+        hierarchy: hierarchy.hierarchy_id,
+        _pad: 0,
+    }
+}
+
+/// A counter of 0 says nothing where the hypervisor does not say what it does.
+fn steal_source(
+    proc: &Path,
+    facts: &HostFacts,
+    offsets: &Offsets,
+    btf: &Btf,
+) -> Option<StealSource> {
+    if facts.hypervisor == Some(false) {
+        return Some(StealSource::BareMetal);
+    }
+    let is_told = facts.steal_supported.unwrap_or_else(|| {
+        counters::read(proc).is_ok_and(|counters| counters.steal_ns.is_some_and(|ns| ns > 0))
+    });
+    if !is_told || offsets.rq_steal == agent_ebpf::layout::ABSENT {
+        return None;
+    }
+    if btf.member("rq", &["prev_steal_time_rq"]).is_some() {
+        Some(StealSource::Exact)
+    } else {
+        Some(StealSource::Tick)
+    }
+}
+
+fn throttle_source(programs: &Programs) -> Option<ThrottleSource> {
+    match programs.throttle {
+        ThrottleMethod::Absent => Some(ThrottleSource::NoQuotas),
+        ThrottleMethod::SelfTime => Some(ThrottleSource::SelfTime),
+        ThrottleMethod::Hooks => Some(ThrottleSource::Hooks),
+        ThrottleMethod::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_sized_for_cpus_that_may_come() {
+        let facts = HostFacts {
+            name: String::new(),
+            boot_id: None,
+            release: String::new(),
+            online: vec![0, 1],
+            highest_present: 2,
+            hypervisor: None,
+            steal_supported: None,
+            sched_ext: None,
+            pressure: false,
+        };
+        let hierarchy = Hierarchy {
+            version: Version::V2,
+            mode: hierarchy::Mode::V2,
+            mount: "/sys/fs/cgroup".into(),
+            hierarchy_id: 0,
+            root_id: CgroupId(4_711),
+            cpuset_mount: None,
+        };
+        let few = settings(&facts, 64, &hierarchy);
+        assert_eq!((few.cpus, few.shards, few.slots), (3, 4, 64));
+        assert_eq!(few.root_cgroup, 1);
+        let facts = HostFacts {
+            highest_present: 99,
+            ..facts
+        };
+        assert_eq!(settings(&facts, 64, &hierarchy).shards, 16);
+    }
+}
