@@ -1,6 +1,8 @@
 //! Packages of Debian and Ubuntu: only what lacks is installed, and nothing is ever removed.
 
 use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Once;
 
@@ -87,6 +89,41 @@ fn install(packages: &[&str]) -> Result<()> {
         "the machine's package sources do not offer {}: add a source that does, then run this again",
         unknown.join(", ")
     );
+}
+
+/// Unpacks a package and what it needs and this machine lacks into a folder, installing nothing.
+pub(super) fn unpack_with_dependencies(package: &str, into: &Path) -> Result<()> {
+    update_once()?;
+    let plan = process::capture(Command::new("apt-get").args([
+        "install",
+        "--simulate",
+        "--no-install-recommends",
+        package,
+    ]))?;
+    let packages = plan
+        .lines()
+        .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let archives = into.join("archives");
+    fs::create_dir_all(&archives)
+        .with_context(|| format!("cannot create {}", archives.display()))?;
+    process::run(
+        Command::new("apt-get")
+            .args(["--quiet=1", "download"])
+            .args(packages)
+            .current_dir(&archives),
+    )?;
+    let listed =
+        fs::read_dir(&archives).with_context(|| format!("cannot list {}", archives.display()))?;
+    for archive in listed {
+        let archive = archive.with_context(|| format!("cannot list {}", archives.display()))?;
+        process::run(
+            Command::new("dpkg-deb")
+                .arg("--extract")
+                .arg(archive.path())
+                .arg(into),
+        )?;
+    }
+    fs::remove_dir_all(&archives).with_context(|| format!("cannot remove {}", archives.display()))
 }
 
 /// Whether the machine's package sources offer a package.

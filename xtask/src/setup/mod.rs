@@ -3,6 +3,7 @@
 pub(crate) mod apt;
 mod linker;
 mod llvm;
+mod qemu;
 mod rust_src;
 mod tools;
 
@@ -14,6 +15,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+pub(crate) use self::qemu::PROGRAM as QEMU;
 pub(crate) use self::rust_src::{RustSrc, Toolchain};
 use crate::report;
 use crate::workspace::Workspace;
@@ -44,14 +46,7 @@ impl Purpose {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Build | Self::Run => &[],
-            Self::Test => &[
-                "busybox-static",
-                "kmod",
-                "qemu-system-x86",
-                "stress-ng",
-                "xz-utils",
-                "zstd",
-            ],
+            Self::Test => &["busybox-static", "kmod", "stress-ng", "xz-utils", "zstd"],
             Self::Bench => &["bpftool", "fio", "libbpf-tools", "linux-perf", "stress-ng"],
         }
     }
@@ -103,6 +98,7 @@ pub(crate) fn prepare(
         })?;
     }
     if purpose == Purpose::Test {
+        timed("qemu", || qemu::ensure(workspace, &kit))?;
         timed("cargo-deny", || tools::cargo_deny(&kit))?;
     }
     Ok(kit)

@@ -82,7 +82,7 @@ pub(crate) fn run(kit: &Kit, workspace: &Workspace, options: &Options) -> Result
     };
     let rows: Vec<Row> = kernels
         .iter()
-        .map(|kernel| boot(&vm, *kernel, &programs, options))
+        .map(|kernel| boot(&vm, *kernel, &programs, kit, options))
         .collect();
     print_table(&rows);
     Ok(rows.into_iter().fold(Tally::default(), |mut sum, row| {
@@ -91,7 +91,7 @@ pub(crate) fn run(kit: &Kit, workspace: &Workspace, options: &Options) -> Result
     }))
 }
 
-fn boot(vm: &Path, kernel: Kernel, programs: &Programs, options: &Options) -> Row {
+fn boot(vm: &Path, kernel: Kernel, programs: &Programs, kit: &Kit, options: &Options) -> Row {
     let name = kernel.series().name;
     let start = Instant::now();
     let mut row = Row {
@@ -101,7 +101,7 @@ fn boot(vm: &Path, kernel: Kernel, programs: &Programs, options: &Options) -> Ro
         boot: Duration::ZERO,
         took: Duration::ZERO,
     };
-    if let Err(error) = try_boot(vm, kernel, programs, options, &mut row) {
+    if let Err(error) = try_boot(vm, kernel, programs, kit, options, &mut row) {
         println!("{name:>5} | {error:#}");
         row.tally.fail(format!("{error:#}"));
     }
@@ -116,6 +116,7 @@ fn try_boot(
     vm: &Path,
     kernel: Kernel,
     programs: &Programs,
+    kit: &Kit,
     options: &Options,
     row: &mut Row,
 ) -> Result<()> {
@@ -131,6 +132,7 @@ fn try_boot(
         &image,
         &initramfs,
         &log,
+        kit.path(),
         Duration::from_secs(options.limit),
     )?;
     (row.boot, row.tally) = (run.boot, run.tally);

@@ -1,5 +1,6 @@
 //! One boot under qemu's own emulation, which needs no rights and runs every kernel on every machine.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::image::Image;
 use super::init::MARK;
 use crate::process;
 use crate::results::{Reader, Tally};
+use crate::setup;
 
 /// What came out of one boot.
 pub(crate) struct Run {
@@ -30,6 +32,7 @@ pub(crate) fn boot(
     image: &Image,
     initramfs: &Path,
     log: &Path,
+    path: &OsStr,
     limit: Duration,
 ) -> Result<Run> {
     let mut out = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
@@ -39,13 +42,16 @@ pub(crate) fn boot(
         done: false,
         reader: Reader::default(),
     };
-    let status = process::stream(&mut command(image, initramfs, limit), |line| {
-        writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
-        if !console.line(line) && !line.is_empty() {
-            println!("{name:>5} | {line}");
-        }
-        Ok(())
-    })?;
+    let status = process::stream(
+        &mut command(image, initramfs, limit).env("PATH", path),
+        |line| {
+            writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
+            if !console.line(line) && !line.is_empty() {
+                println!("{name:>5} | {line}");
+            }
+            Ok(())
+        },
+    )?;
     if !console.done {
         let why = match status.code() {
             Some(TIMED_OUT) => format!("stopped after {} s", limit.as_secs()),
@@ -61,11 +67,7 @@ pub(crate) fn boot(
 
 fn command(image: &Image, initramfs: &Path, limit: Duration) -> Command {
     let mut command = Command::new("timeout");
-    command.args([
-        "--kill-after=5",
-        &limit.as_secs().to_string(),
-        "qemu-system-x86_64",
-    ]);
+    command.args(["--kill-after=5", &limit.as_secs().to_string(), setup::QEMU]);
     command.args([
         "-accel",
         "tcg,thread=multi",
