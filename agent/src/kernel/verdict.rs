@@ -111,6 +111,8 @@ pub(crate) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn last_lines(text: &str) -> String {
+    // Of a log that is empty only the announcement is left.
+    let text = text.trim().trim_end_matches(". Verifier output:");
     let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
@@ -146,6 +148,7 @@ mod tests {
             "refused … 48: r0 = 1 | 49: r0 = 1 | R1 invalid mem access"
         );
         assert_eq!(last_lines("one\n\ntwo\n"), "one | two");
+        assert_eq!(last_lines("no. Verifier output: "), "no");
         assert_eq!(last_lines(""), "");
     }
 
