@@ -139,9 +139,10 @@ mod tests {
 
     #[test]
     fn a_long_log_becomes_its_end() {
-        let log: String = (0..50).map(|n| format!("{n}: r0 = 1\n")).collect();
+        let log: Vec<String> = (0..50).map(|n| format!("{n}: r0 = 1")).collect();
+        let log = log.join("\n");
         let line = last_lines(&format!(
-            "refused\n{log}R1 invalid mem access\nprocessed 7 insns\n"
+            "refused\n{log}\nR1 invalid mem access\nprocessed 7 insns\n"
         ));
         assert_eq!(
             line,
