@@ -65,7 +65,7 @@ fn calm(findings: &Findings) -> String {
     let within = if findings.signals.hurt.is_empty() {
         ""
     } else {
-        " that kept to its fair share"
+        " within their fair share"
     };
     match active {
         0 => format!("no entity{asked} ran"),

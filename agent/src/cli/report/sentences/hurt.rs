@@ -83,11 +83,15 @@ fn is_over(ratio: f64) -> bool {
     ratio > Thresholds::default().over_contract
 }
 
-/// The kind of interference, in parentheses behind a sentence.
-pub(in crate::cli::report) fn kind(hurt: &Hurt) -> String {
-    match hurt.class {
-        Some(class) => format!(" ({})", words(class)),
-        None => String::new(),
+/// The kind of interference, behind a sentence.
+pub(in crate::cli::report) fn kind(findings: &Findings, hurt: &Hurt) -> String {
+    let row = &findings.model.entities.rows[hurt.row];
+    match (hurt.class, over_contract(row)) {
+        (Some(Class::Competition | Class::OverRequest), Some(over)) => {
+            format!("; it used {} its fair share itself", times(over))
+        }
+        (Some(class), _) => format!("; {}", words(class)),
+        (None, _) => String::new(),
     }
 }
 
@@ -172,6 +176,6 @@ fn neighbors(findings: &Findings, hurt: &Hurt) -> String {
     if named.is_empty() {
         return "its neighbors".into();
     }
-    let names = named.iter().map(|one| findings.entity(one.row).to_owned());
-    listed(&names.collect::<Vec<_>>())
+    let all = named.iter().map(|one| findings.entity(one.row).to_owned());
+    listed(&all.collect::<Vec<_>>())
 }
