@@ -18,12 +18,12 @@ pub const SHARES: usize = 13;
 /// A block of the next level is 2^3 blocks of this one.
 pub const FAN_SHIFT: u64 = 3;
 const FAN_MASK: u64 = (1 << FAN_SHIFT) - 1;
-/// All levels but the top one: a power of two, so that the verifier sees a mask.
-const LOWER_MASK: usize = LEVELS as usize - 2;
+/// Summaries of all levels: a power of two, so that the verifier sees a mask.
+const SUMMARIES: usize = ((LEVELS - 1) * RETAIN) as usize;
 /// Room for [`LEVELS`] counters: a power of two likewise.
 const COUNTERS: usize = 8;
 
-/// What one owner ran in a block.
+/// What one owner ran in a summary.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct Share {
@@ -53,45 +53,46 @@ pub struct Head {
     pub other: u64,
 }
 
-/// A slice, or a summary of several.
+/// A summary of several slices.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct Block {
-    /// Together with the first share one cache line, and all that a slice needs.
+    /// When, and what is not in the shares.
     pub head: Head,
     /// Who ran.
     pub shares: [Share; SHARES],
 }
 
-/// A stay of one owner on the CPU, or a part of it, up to `end`.
-#[derive(Clone, Copy, Debug)]
+/// A stay of one owner on the CPU, or a part of it, from the end of the one before to `end`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct Slice {
-    /// Who ran.
-    pub owner: Owner,
     /// End, in the run queue's clock.
     pub end: u64,
     /// Stolen within, nanoseconds.
     pub steal: u64,
     /// Interrupts within, nanoseconds.
     pub irq: u64,
+    /// Who ran: an [`Owner`].
+    pub owner: u32,
+    /// Reserved.
+    pub _pad: u32,
 }
 
 /// The history of a CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub struct History {
-    /// End of what was recorded; 0 before the first slice.
-    pub end: u64,
     /// Start of the first slice.
     pub started: u64,
-    /// Bit `level`: its newest closed block, or for slices group of blocks, is not yet folded into
-    /// the next level.
+    /// Bit `level`: its newest closed summary, or group of slices, is not yet folded into the next
+    /// level.
     unfolded: u64,
     /// Closed blocks of each level so far; the next one is open.
     closed: [u64; COUNTERS],
-    _pad: [u64; 5],
-    lower: [[Block; RETAIN as usize]; LOWER_MASK + 1],
-    top: [Block; RETAIN as usize],
+    _pad: [u64; 6],
+    slices: [Slice; RETAIN as usize],
+    summaries: [Block; SUMMARIES],
 }
 
 impl Block {
@@ -133,49 +134,48 @@ impl Block {
         }
         self.head.other += ns;
     }
-
-    /// Adds a stay of the slice's one owner.
-    #[inline(always)]
-    fn extend(&mut self, slice: Slice, ran: u64) {
-        self.head.end = slice.end;
-        self.head.steal += slice.steal;
-        self.head.irq += slice.irq;
-        if slice.owner.is_idle() {
-            self.head.idle += ran;
-        } else {
-            self.shares[0].ns += ran;
-        }
-    }
 }
 
-/// A place in the ring of a level, in a form whose bound the verifier sees.
+/// A place in a ring, in a form whose bound the verifier sees.
 #[inline(always)]
 fn place(index: u64) -> usize {
     opaque(index as usize) & (RETAIN as usize - 1)
 }
 
+#[inline(always)]
+fn summary_place(level: u64, index: u64) -> usize {
+    let place = (level.wrapping_sub(1) * RETAIN) | (index & (RETAIN - 1));
+    opaque(place as usize) & (SUMMARIES - 1)
+}
+
 impl History {
-    /// Block `index` of a level, as far as it is retained.
+    /// Summary `index` of a level from 1 on, as far as it is retained.
     #[inline(always)]
-    pub fn block(&self, level: u64, index: u64) -> &Block {
-        if level > LOWER_MASK as u64 {
-            return &self.top[place(index)];
-        }
-        &self.lower[opaque(level as usize) & LOWER_MASK][place(index)]
+    pub fn summary(&self, level: u64, index: u64) -> &Block {
+        &self.summaries[summary_place(level, index)]
+    }
+
+    /// Slice `index`, as far as it is retained; the last one is open.
+    #[inline(always)]
+    pub fn slice(&self, index: u64) -> &Slice {
+        &self.slices[place(index)]
     }
 
     #[inline(always)]
-    fn block_mut(&mut self, level: u64, index: u64) -> &mut Block {
-        if level > LOWER_MASK as u64 {
-            return &mut self.top[place(index)];
-        }
-        &mut self.lower[opaque(level as usize) & LOWER_MASK][place(index)]
+    fn slice_mut(&mut self, index: u64) -> &mut Slice {
+        &mut self.slices[place(index)]
     }
 
-    /// The open slice.
+    /// When slice `index` started: the end of the one before it.
     #[inline(always)]
-    pub fn newest(&self) -> &Block {
-        self.block(0, self.closed[0])
+    pub fn slice_start(&self, index: u64) -> u64 {
+        self.slice(index.wrapping_sub(1)).end
+    }
+
+    /// Number of the open slice.
+    #[inline(always)]
+    pub fn open(&self) -> u64 {
+        self.closed[0]
     }
 
     /// Closed blocks of a level.
@@ -184,64 +184,51 @@ impl History {
         self.closed[opaque(level as usize) & (COUNTERS - 1)]
     }
 
-    /// Whether block `index` of a summary level is closed and not overwritten.
-    #[inline(always)]
-    pub fn has_summary(&self, level: u64, index: u64) -> bool {
-        // The open block takes one place of the ring.
-        self.closed(level).wrapping_sub(index).wrapping_sub(1) < RETAIN - 1
-    }
-
-    /// Whether block `index` of any level is there; the newest slice is the open one.
+    /// Whether block `index` of a level is closed, for slices or open, and not overwritten.
     #[inline(always)]
     pub fn has(&self, level: u64, index: u64) -> bool {
-        if level == 0 {
-            return self.closed[0].wrapping_sub(index) < RETAIN;
-        }
-        self.has_summary(level, index)
+        // The open summary takes one place of the ring; so does the end before the oldest slice.
+        let open = u64::from(level > 0);
+        self.closed(level).wrapping_sub(index).wrapping_sub(open) < RETAIN - 1
     }
 
     /// Records what ran from the last end to `slice.end`, whoever ran before.
     #[inline(always)]
     pub fn record(&mut self, slice: Slice) {
-        let start = self.end;
-        self.end = slice.end;
-        let ran = slice
-            .end
-            .wrapping_sub(start)
-            .wrapping_sub(slice.steal + slice.irq);
-        let index = self.closed[0];
-        let open = self.block_mut(0, index);
-        if open.head.end == start && open.shares[0].owner == slice.owner.0 {
-            open.extend(slice, ran);
+        let index = self.open();
+        let open = self.slice_mut(index);
+        if open.owner == slice.owner {
+            open.end = slice.end;
+            if slice.steal | slice.irq != 0 {
+                open.steal += slice.steal;
+                open.irq += slice.irq;
+            }
             return;
         }
-        let mut next = index;
-        if open.head.end != 0 {
-            self.close_slice(index);
-            next += 1;
+        self.close();
+        *self.slice_mut(index + 1) = slice;
+    }
+
+    #[inline(always)]
+    fn close(&mut self) {
+        let index = self.open();
+        self.closed[0] = index + 1;
+        if index & FAN_MASK == FAN_MASK {
+            self.unfolded |= 1;
         }
-        let open = self.block_mut(0, next);
-        open.reset(start);
-        open.shares[0] = Share {
-            owner: slice.owner.0,
-            ..Share::default()
-        };
-        open.extend(slice, ran);
     }
 
     /// Starts at `now`: what ran before is not known.
     #[inline(always)]
     pub fn start(&mut self, now: u64) {
         self.started = now;
-        self.end = now;
-    }
-
-    #[inline(always)]
-    fn close_slice(&mut self, index: u64) {
-        self.closed[0] = index + 1;
-        if index & FAN_MASK == FAN_MASK {
-            self.unfolded |= 1;
-        }
+        self.close();
+        let index = self.open();
+        *self.slice_mut(index) = Slice {
+            end: now,
+            owner: Owner::UNKNOWN.0,
+            ..Slice::default()
+        };
     }
 
     /// Whether [`History::fold`] has work. It is to be called after each [`History::record`] then,
@@ -265,19 +252,29 @@ impl History {
     #[inline(always)]
     fn fold_slices(&mut self) {
         self.unfolded &= !1;
-        let group = (self.closed[0] >> FAN_SHIFT).wrapping_sub(1);
-        let (slices, summaries) = self.lower.split_at_mut(1);
-        let to = &mut summaries[0][place(group)];
+        let group = (self.open() >> FAN_SHIFT).wrapping_sub(1);
+        let first = group << FAN_SHIFT;
+        let mut start = self.slice_start(first);
+        let to = &mut self.summaries[summary_place(1, group)];
+        to.reset(start);
         for i in 0..=FAN_MASK {
-            let slice = &slices[0][place((group << FAN_SHIFT) | i)];
-            if i == 0 {
-                to.reset(slice.head.start);
+            let slice = self.slices[place(first | i)];
+            let mut ran = slice.end.wrapping_sub(start);
+            start = slice.end;
+            if slice.steal | slice.irq != 0 {
+                to.head.steal += slice.steal;
+                to.head.irq += slice.irq;
+                ran = ran.wrapping_sub(slice.steal + slice.irq);
             }
-            to.add_head(&slice.head);
-            if slice.shares[0].owner != Owner::IDLE.0 {
-                to.add_share(slice.shares[0].owner, slice.shares[0].ns);
+            if slice.owner == Owner::IDLE.0 {
+                to.head.idle += ran;
+            } else if slice.owner == Owner::UNKNOWN.0 {
+                to.reset(start);
+            } else {
+                to.add_share(slice.owner, ran);
             }
         }
+        to.head.end = start;
         self.close_summary(1, group);
     }
 
@@ -294,19 +291,21 @@ impl History {
         self.unfolded &= !(1 << (level & 63));
         let index = self.closed(level).wrapping_sub(1);
         let parent = index >> FAN_SHIFT;
-        let head = self.block(level, index).head;
-        let to = self.block_mut(level + 1, parent);
+        let (from, to) = (
+            summary_place(level, index),
+            summary_place(level + 1, parent),
+        );
+        let head = self.summaries[from].head;
         if index & FAN_MASK == 0 {
-            to.reset(head.start);
+            self.summaries[to].reset(head.start);
         }
-        to.add_head(&head);
+        self.summaries[to].add_head(&head);
         for i in 0..SHARES {
-            let share = self.block(level, index).shares[i];
+            let share = self.summaries[from].shares[i];
             if share.owner == Owner::IDLE.0 {
                 break;
             }
-            self.block_mut(level + 1, parent)
-                .add_share(share.owner, share.ns);
+            self.summaries[to].add_share(share.owner, share.ns);
         }
         if index & FAN_MASK == FAN_MASK {
             self.close_summary(level + 1, parent);
@@ -349,16 +348,20 @@ mod tests {
         for slice in slices {
             now += slice.length;
             history.record(Slice {
-                owner: slice.owner,
+                owner: slice.owner.0,
                 end: now,
                 steal: slice.steal,
-                irq: 0,
+                ..Slice::default()
             });
             if history.is_unfolded() {
                 history.fold();
             }
         }
         history
+    }
+
+    fn now(history: &History) -> u64 {
+        history.slice(history.open()).end
     }
 
     fn owner(number: u32) -> Owner {
@@ -420,7 +423,7 @@ mod tests {
         windows.count = parts.len() as u64;
         windows.parts[..parts.len()].copy_from_slice(parts);
         let (mut walk, mut blame, mut steps) = (Walk::default(), BTreeMap::new(), 0);
-        walk.start(history.closed(0) + 1, &windows);
+        walk.start(history.open() + 1, &windows);
         while !walk.is_done() {
             walk.step(history, &windows, victim, &mut |owner, ns| {
                 *blame.entry(owner).or_default() += ns;
@@ -445,7 +448,7 @@ mod tests {
             cut in 0u64..5_000,
         ) {
             let history = history_of(&slices);
-            let now = history.end;
+            let now = now(&history);
             let reach: u64 = slices[slices.len() - back..].iter().map(|s| s.length).sum();
             let window = Interval { start: now - reach + cut.min(reach - 1), end: now };
             let Walked { tally, blame, .. } = walked(&history, &[window], owner(2));
@@ -469,8 +472,8 @@ mod tests {
             part in 0.05f64..1.0,
         ) {
             let history = history_of(&slices);
-            let length = ((history.end - 1_000) as f64 * part) as u64;
-            let window = Interval { start: history.end - length, end: history.end };
+            let length = ((now(&history) - 1_000) as f64 * part) as u64;
+            let window = Interval { start: now(&history) - length, end: now(&history) };
             let Walked { tally, blame, .. } = walked(&history, &[window], owner(3));
             let (by_owner, _) = naive(&slices, window);
             let missing = length - tally.total();
@@ -490,7 +493,7 @@ mod tests {
             cuts in prop::collection::btree_set(1u64..40_000, 2..12),
         ) {
             let history = history_of(&slices);
-            let now = history.end;
+            let now = now(&history);
             let cuts: Vec<u64> = cuts.into_iter().filter(|cut| now - cut > 1_000).collect();
             let parts: Vec<Interval> = cuts
                 .chunks_exact(2)
@@ -522,8 +525,8 @@ mod tests {
             .collect();
         let history = history_of(&slices);
         let window = Interval {
-            start: history.end - 700_000,
-            end: history.end,
+            start: now(&history) - 700_000,
+            end: now(&history),
         };
         let Walked {
             tally,
@@ -548,8 +551,8 @@ mod tests {
             .collect();
         let history = history_of(&slices);
         let window = Interval {
-            start: history.end - 500_000,
-            end: history.end,
+            start: now(&history) - 500_000,
+            end: now(&history),
         };
         let Walked { tally, blame, .. } = walked(&history, &[window], owner(90));
         assert!(tally.total().abs_diff(500_000) < 50);

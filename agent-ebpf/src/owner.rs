@@ -20,6 +20,8 @@ pub const SLOT_FIRST_CGROUP: u32 = 32;
 impl Owner {
     /// The idle task.
     pub const IDLE: Owner = Owner(SLOT_IDLE);
+    /// Whoever ran before the programs looked; has no slot.
+    pub const UNKNOWN: Owner = Owner(u32::MAX);
     /// Cgroups without a slot of their own.
     pub const OTHER: Owner = Owner(SLOT_OTHER);
 

@@ -101,10 +101,11 @@ fn advance(
     }
     if length != 0 {
         cpu.history.record(Slice {
-            owner,
             end: now,
             steal,
             irq,
+            owner: owner.0,
+            _pad: 0,
         });
         if cpu.history.is_unfolded() {
             fold(number);

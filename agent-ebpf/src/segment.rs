@@ -73,11 +73,15 @@ fn account_newest(
     owner: Owner,
     interval: Interval,
 ) -> bool {
-    let slice = cpu.history.newest();
-    if slice.head.start > interval.start || slice.head.steal | slice.head.irq != 0 {
+    let newest = cpu.history.open();
+    let slice = cpu.history.slice(newest);
+    if cpu.history.slice_start(newest) > interval.start
+        || slice.steal | slice.irq != 0
+        || slice.owner == Owner::UNKNOWN.0
+    {
         return false;
     }
-    let (length, ran) = (interval.end - interval.start, Owner(slice.shares[0].owner));
+    let (length, ran) = (interval.end - interval.start, Owner(slice.owner));
     if ran.0 == owner.0 {
         cell.add_wait(Cause::SelfInflicted, length);
         return true;
@@ -181,7 +185,7 @@ pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
         leave_open(cpu, cell, Reason::ThrottleUnknown, length);
         return 0;
     }
-    cpu.segment.cursor = cpu.history.closed(0) + 1;
+    cpu.segment.cursor = cpu.history.open() + 1;
     let throttled = if frozen!(SETTINGS.throttle) == ThrottleMethod::SelfTime as u32 {
         let sum = segment.throttled_self_time;
         split_by_sum(cpu, number, segment.cfs_rq, interval, sum)

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     cause::Cause,
-    history::{Block, FAN_SHIFT, Head, History, LEVELS},
+    history::{Block, FAN_SHIFT, Head, History, LEVELS, Slice},
     owner::Owner,
     throttle::{Interval, Windows},
 };
@@ -59,35 +59,32 @@ pub fn recent(
     blame: &mut impl FnMut(u32, u64),
 ) -> Recent {
     let mut until = wait.end;
-    let mut cursor = history.closed(0) + 1;
+    let mut cursor = history.open() + 1;
     // Mostly two take turns: one note for several slices of one culprit.
     let (mut culprit, mut blamed) = (Owner::IDLE.0, 0);
     for _ in 0..RECENT {
-        let index = cursor.wrapping_sub(1);
-        if until <= wait.start || cursor == 0 || !history.has(0, index) {
+        let slice = history.slice(cursor - 1);
+        if until <= wait.start || slice.owner == Owner::UNKNOWN.0 {
             break;
         }
-        cursor = index;
-        let slice = history.block(0, index);
-        let from = if slice.head.start > wait.start {
-            slice.head.start
+        cursor -= 1;
+        let start = history.slice_start(cursor);
+        let from = if start > wait.start {
+            start
         } else {
             wait.start
         };
-        if from >= until {
-            break;
-        }
-        let overlap = until - from;
+        let overlap = until.saturating_sub(from);
         let mut ran = overlap;
-        if slice.head.steal | slice.head.irq != 0 {
-            let scale = Scale::ratio(overlap, slice.head.end - slice.head.start);
-            let (steal, irq) = (scale.of(slice.head.steal), scale.of(slice.head.irq));
+        if slice.steal | slice.irq != 0 {
+            let scale = Scale::ratio(overlap, slice.end.saturating_sub(start));
+            let (steal, irq) = (scale.of(slice.steal), scale.of(slice.irq));
             ran = overlap.saturating_sub(steal + irq);
             tally(Cause::Steal, steal);
             tally(Cause::Irq, irq);
         }
         until = from;
-        let owner = slice.shares[0].owner;
+        let owner = slice.owner;
         if owner == victim.0 {
             tally(Cause::SelfInflicted, ran);
         } else if owner == Owner::IDLE.0 {
@@ -102,8 +99,18 @@ pub fn recent(
                 },
                 ran,
             );
-            blame(owner, ran);
+            if owner != culprit {
+                if blamed != 0 {
+                    blame(culprit, blamed);
+                }
+                culprit = owner;
+                blamed = 0;
+            }
+            blamed += ran;
         }
+    }
+    if blamed != 0 {
+        blame(culprit, blamed);
     }
     // The last slice may begin before the wait: a walk would go on in it.
     Recent { until, cursor }
@@ -161,20 +168,19 @@ impl Tally {
     fn add_slice(
         &mut self,
         victim: Owner,
-        slice: &Block,
+        slice: &Slice,
         scale: Scale,
         overlap: u64,
         blame: &mut impl FnMut(u32, u64),
     ) {
-        let (steal, irq) = (scale.of(slice.head.steal), scale.of(slice.head.irq));
+        let (steal, irq) = (scale.of(slice.steal), scale.of(slice.irq));
         let ran = overlap.saturating_sub(steal + irq);
         self.steal += steal;
         self.irq += irq;
-        let owner = slice.shares[0].owner;
-        if owner == Owner::IDLE.0 {
+        if slice.owner == Owner::IDLE.0 {
             self.idle += ran;
         } else {
-            self.add_owner(victim, owner, ran, blame);
+            self.add_owner(victim, slice.owner, ran, blame);
         }
     }
 
@@ -245,27 +251,43 @@ impl Walk {
             self.level = level + 1;
             return;
         }
-        let block = history.block(level, index);
-        let head = block.head;
-        let from = if head.start > window.start {
-            head.start
+        let (start, end) = if level == 0 {
+            if history.slice(index).owner == Owner::UNKNOWN.0 {
+                self.ended = 1;
+                return;
+            }
+            (history.slice_start(index), history.slice(index).end)
+        } else {
+            let head = &history.summary(level, index).head;
+            (head.start, head.end)
+        };
+        let from = if start > window.start {
+            start
         } else {
             window.start
         };
-        let until = if head.end < window.end {
-            head.end
-        } else {
-            window.end
-        };
+        let until = if end < window.end { end } else { window.end };
         if from < until {
-            let whole = from == head.start && until == head.end;
+            let whole = from == start && until == end;
             if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
                 self.level = level - 1;
                 return;
             }
-            self.take(block, level, until - from, whole, victim, blame);
+            let overlap = until - from;
+            let scale = if whole {
+                Scale::WHOLE
+            } else {
+                Scale::ratio(overlap, end - start)
+            };
+            if level == 0 {
+                let slice = history.slice(index);
+                self.tally.add_slice(victim, slice, scale, overlap, blame);
+            } else {
+                self.take(history.summary(level, index), scale, victim, blame);
+                self.tally.estimated += if whole { 0 } else { overlap };
+            }
         }
-        if head.start > window.start {
+        if start > window.start {
             self.cursor = index << (FAN_SHIFT * (level & 7));
             return;
         }
@@ -279,25 +301,11 @@ impl Walk {
     fn take(
         &mut self,
         block: &Block,
-        level: u64,
-        overlap: u64,
-        whole: bool,
+        scale: Scale,
         victim: Owner,
         blame: &mut impl FnMut(u32, u64),
     ) {
-        let scale = if whole {
-            Scale::WHOLE
-        } else {
-            Scale::ratio(overlap, block.head.end - block.head.start)
-        };
-        if level == 0 {
-            self.tally.add_slice(victim, block, scale, overlap, blame);
-            return;
-        }
         self.tally.add_head(&block.head, scale);
-        if !whole {
-            self.tally.estimated += overlap;
-        }
         for share in &block.shares {
             if share.owner == Owner::IDLE.0 {
                 break;
@@ -315,10 +323,10 @@ fn climbs(history: &History, level: u64, index: u64, window: Interval) -> bool {
     let above = index >> FAN_SHIFT;
     if (index + 1) & ((1 << FAN_SHIFT) - 1) != 0
         || level + 1 >= LEVELS
-        || !history.has_summary(level + 1, above)
+        || !history.has(level + 1, above)
     {
         return false;
     }
-    let head = &history.block(level + 1, above).head;
+    let head = &history.summary(level + 1, above).head;
     head.start >= window.start && (head.end <= window.end || head.start >= window.end)
 }

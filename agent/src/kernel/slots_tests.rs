@@ -103,16 +103,13 @@ impl Model {
         if races {
             self.table.remove(&id);
         }
-        let owner = match self.table.get(&id) {
-            Some(owner) => *owner,
-            None => {
-                let Some(owner) = self.free.pop() else { return };
-                let before = self.taken.insert(owner.slot(), (id, 0));
-                assert_eq!(before, None, "two cgroups in slot {}", owner.slot());
-                self.table.insert(id, owner);
-                owner
-            }
-        };
+        if !self.table.contains_key(&id) {
+            let Some(owner) = self.free.pop() else { return };
+            let before = self.taken.insert(owner.slot(), (id, 0));
+            assert_eq!(before, None, "two cgroups in slot {}", owner.slot());
+            self.table.insert(id, owner);
+        }
+        let owner = self.table[&id];
         let (holder, account) = self.taken.get_mut(&owner.slot()).unwrap();
         assert_eq!(*holder, id, "{owner:?} is another's");
         *account += 1;

@@ -111,6 +111,8 @@ pub(crate) fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn last_lines(text: &str) -> String {
+    // Of a log that is empty only the announcement is left.
+    let text = text.trim().trim_end_matches(". Verifier output:");
     let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
@@ -137,15 +139,17 @@ mod tests {
 
     #[test]
     fn a_long_log_becomes_its_end() {
-        let log: String = (0..50).map(|n| format!("{n}: r0 = 1\n")).collect();
+        let log: Vec<String> = (0..50).map(|n| format!("{n}: r0 = 1")).collect();
+        let log = log.join("\n");
         let line = last_lines(&format!(
-            "refused\n{log}R1 invalid mem access\nprocessed 7 insns\n"
+            "refused\n{log}\nR1 invalid mem access\nprocessed 7 insns\n"
         ));
         assert_eq!(
             line,
             "refused … 48: r0 = 1 | 49: r0 = 1 | R1 invalid mem access"
         );
         assert_eq!(last_lines("one\n\ntwo\n"), "one | two");
+        assert_eq!(last_lines("no. Verifier output: "), "no");
         assert_eq!(last_lines(""), "");
     }
 

@@ -188,7 +188,7 @@ pub(super) fn programs(programs: &Programs) -> Vec<Capability> {
 fn verdict(part: Part, verdict: Option<&Verdict>) -> Capability {
     match verdict {
         Some(Verdict::Attached { verified }) => part.active(attached(*verified)),
-        Some(Verdict::Refused { refusal, why }) => part.row(status(*refusal), why, None),
+        Some(Verdict::Refused { refusal, why }) => part.row(optional_status(*refusal), why, None),
         Some(Verdict::NotNeeded) | None => part.row(Status::Off, "not needed", None),
     }
 }
@@ -222,7 +222,7 @@ fn throttle(programs: &Programs) -> Capability {
                     });
             match refused {
                 Some((name, refusal, why)) => THROTTLE.row(
-                    status(refusal),
+                    optional_status(refusal),
                     format!("{name}: {why}; waits under a quota have no cause"),
                     None,
                 ),
@@ -240,6 +240,15 @@ pub(super) fn core_refused(error: &LoadError, message: &str, remedy: Option<&str
         SWITCH
     };
     part.row(status(error.refusal()), message, remedy)
+}
+
+/// Of a program that is not required: where the others could be loaded, privileges are not what
+/// it lacks.
+fn optional_status(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Unsupported | Refusal::Privilege => Status::Unsupported,
+        Refusal::Broken => Status::Broken,
+    }
 }
 
 fn status(refusal: Refusal) -> Status {

@@ -57,14 +57,13 @@ pub(super) fn start(proc: &Path, sys: &Path) -> Result<Observer, StartError> {
     ]);
     drop(btf);
 
-    let limit = kernel::raise_memory_limit();
+    if let Err(error) = kernel::raise_memory_limit() {
+        tracing::debug!("the limit on locked memory stays as it is: {error}");
+    }
     let settings = settings(&facts, SLOTS, &hierarchy);
-    let loaded = load::load(&offsets, settings)
-        .map_err(|error| findings.refused(&error, limit.as_ref().err()))?;
+    let loaded = load::load(&offsets, settings).map_err(|error| findings.refused(&error))?;
     let (cgroups, reader) = findings.prepare(&loaded, &hierarchy, &facts)?;
-    let programs = loaded
-        .attach()
-        .map_err(|error| findings.refused(&error, limit.as_ref().err()))?;
+    let programs = loaded.attach().map_err(|error| findings.refused(&error))?;
     kernel::visit_cpus(&facts.online);
     findings.rows.extend(rows::programs(&programs));
     Ok(Observer {
@@ -163,12 +162,13 @@ impl Findings {
         }
         let maps = loaded
             .maps()
-            .map_err(|error| self.refused(&LoadError::Maps(error), None))?;
+            .map_err(|error| self.refused(&LoadError::Maps(error)))?;
         let reader = Reader::new(maps, leaves_first(&cgroups), &facts.online);
         Ok((cgroups, reader))
     }
 
-    fn refused(&mut self, error: &LoadError, limit: Option<&io::Error>) -> StartError {
+    /// A limit on locked memory that could not be lifted is one of the causes of EPERM.
+    fn refused(&mut self, error: &LoadError) -> StartError {
         let (obstacle, cause) = match error.refusal() {
             Refusal::Privilege => (Obstacle::Privilege, Some(explain_eperm(&self.privileges))),
             Refusal::Unsupported => (Obstacle::Unsupported, None),
@@ -177,9 +177,6 @@ impl Findings {
         let mut message = error.to_string();
         if let Some(cause) = &cause {
             message = format!("{message}: {}", cause.what);
-        }
-        if let Some(limit) = limit {
-            message = format!("{message} (the limit on locked memory stays as it is: {limit})");
         }
         let remedy = cause.map(|cause| cause.remedy);
         let row = rows::core_refused(error, &message, remedy);

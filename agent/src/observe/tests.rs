@@ -44,7 +44,7 @@ fn this_machine_is_accounted_whole() {
     work(Duration::from_millis(200));
     let second = observer.sample().unwrap();
 
-    let elapsed = (second.monotonic - first.monotonic).as_nanos() as f64;
+    let elapsed = second.monotonic.saturating_sub(first.monotonic).as_nanos() as f64;
     for (before, after) in first.cpus.iter().zip(&second.cpus) {
         let (Some(before), Some(after)) = (before, after) else {
             continue;

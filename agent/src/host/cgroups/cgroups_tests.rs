@@ -1,6 +1,10 @@
 //! Trees in a temporary folder, and this machine's own.
 
-use std::{fs, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt as _},
+    path::Path,
+};
 
 use super::*;
 use crate::{host::hierarchy::Mode, sample::Quota};
@@ -143,6 +147,19 @@ fn a_short_lived_cgroup_that_someone_else_saw() {
     host.now += seconds(200);
     host.scan();
     assert_eq!(host.cgroups.path(short), None);
+}
+
+#[test]
+fn a_cgroup_that_someone_else_saw_and_that_lasts_is_looked_for() {
+    let mut host = Host::new(Version::V2);
+    host.scan();
+    host.make("a");
+    let a = CgroupId(fs::metadata(host.at("a")).unwrap().ino());
+    host.cgroups.remember(a, "/a".into(), host.now);
+    assert!(!host.cgroups.exists(a));
+    assert!(host.cgroups.refresh([a], host.now).unwrap().is_some());
+    assert!(host.cgroups.exists(a));
+    assert_eq!(host.cgroups.refresh([a], host.now).unwrap(), None);
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Cgroups {
         turned_up: impl IntoIterator<Item = CgroupId>,
         now: Duration,
     ) -> Result<Option<Changes>, Error> {
-        let is_unknown = |id: &CgroupId| !self.tree.contains(*id) && !self.unresolved.contains(id);
+        let is_unknown = |id: &CgroupId| !self.tree.was_found(*id) && !self.unresolved.contains(id);
         let unknown: Vec<CgroupId> = turned_up.into_iter().filter(is_unknown).collect();
         let is_fresh = |at: Duration| now.saturating_sub(at) < SCAN_LASTS;
         if unknown.is_empty() && self.scanned_at.is_some_and(is_fresh) {
@@ -105,7 +105,7 @@ impl Cgroups {
         if self.unresolved.len() > Cgroups::MOST {
             self.unresolved.clear();
         }
-        let unresolved = unknown.into_iter().filter(|id| !self.tree.contains(*id));
+        let unresolved = unknown.into_iter().filter(|id| !self.tree.was_found(*id));
         self.unresolved.extend(unresolved);
         Ok(Some(changes))
     }

@@ -135,6 +135,11 @@ impl Tree {
         self.known.contains_key(&id)
     }
 
+    /// Whether a scan ever found it; a cgroup that is only remembered may exist all the same.
+    pub(super) fn was_found(&self, id: CgroupId) -> bool {
+        self.known.get(&id).is_some_and(|known| known.round != 0)
+    }
+
     pub(super) fn path(&self, id: CgroupId) -> Option<&OsStr> {
         self.known.get(&id).map(|known| known.path.as_os_str())
     }
