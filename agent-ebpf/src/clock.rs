@@ -4,6 +4,8 @@
 use agent_ebpf::layout::Cpu;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
+use crate::maps::Value;
+
 /// One run in so many is timed: reading the clock costs more than the rest of the program.
 const TIMED: u64 = 1024;
 /// Run-queue time after which a run is timed in any case, nanoseconds: 0.13 s.
@@ -11,7 +13,7 @@ const LONGEST_GAP: u64 = 1 << 27;
 
 /// The monotonic clock at the start of a run that is timed, else 0.
 #[inline(always)]
-pub(crate) fn start(cpu: &mut Cpu, now: u64) -> u64 {
+pub(crate) fn start(mut cpu: Value<Cpu>, now: u64) -> u64 {
     if cpu.seen & (TIMED - 1) != 0 && now.wrapping_sub(cpu.sync_rq_clock) < LONGEST_GAP {
         return 0;
     }
@@ -24,7 +26,7 @@ pub(crate) fn start(cpu: &mut Cpu, now: u64) -> u64 {
 
 /// Ends a timed run.
 #[inline(always)]
-pub(crate) fn stop(cpu: &mut Cpu, started: u64) {
+pub(crate) fn stop(mut cpu: Value<Cpu>, started: u64) {
     if started == 0 {
         return;
     }

@@ -1,5 +1,7 @@
 //! The maps: memory-mapped arrays, sized by userspace before loading.
 
+use core::ops::{Deref, DerefMut};
+
 use agent_ebpf::{
     baseline,
     layout::{
@@ -41,35 +43,65 @@ pub(crate) static CGROUPS_MADE: RingBuf = RingBuf::with_byte_size(256 * 1024, 0)
 
 /// A value of a map. The verifier knows its size; nobody else writes it, or a lost write is
 /// harmless: see the map's documentation.
-#[inline(always)]
-fn value<T>(map: &'static Array<T>, index: u32) -> Option<&'static mut T> {
-    let pointer = map.get_ptr_mut(index)?;
-    // SAFETY: a value of the map, which lives as long as the program.
-    Some(unsafe { &mut *pointer })
+///
+/// A pointer and no reference: global functions get at the same value by its index, and a
+/// reference held over the call would promise the compiler that they do not.
+pub(crate) struct Value<T: 'static>(*mut T);
+
+impl<T> Clone for Value<T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Value<T> {}
+
+impl<T> Deref for Value<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: a value of the map, which lives as long as the program.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<T> DerefMut for Value<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above; borrows end before the next call of a global function.
+        unsafe { &mut *self.0 }
+    }
 }
 
 #[inline(always)]
-pub(crate) fn cpu(index: u32) -> Option<&'static mut Cpu> {
+fn value<T>(map: &'static Array<T>, index: u32) -> Option<Value<T>> {
+    map.get_ptr_mut(index).map(Value)
+}
+
+#[inline(always)]
+pub(crate) fn cpu(index: u32) -> Option<Value<Cpu>> {
     value(&CPUS, index)
 }
 
 #[inline(always)]
-pub(crate) fn cell(cpu: u32, owner: Owner) -> Option<&'static mut Cell> {
+pub(crate) fn cell(cpu: u32, owner: Owner) -> Option<Value<Cell>> {
     value(&CELLS, cpu * frozen!(SETTINGS.slots) + owner.slot())
 }
 
 #[inline(always)]
-pub(crate) fn baselines(pid: u32) -> Option<&'static mut baseline::Set> {
+pub(crate) fn baselines(pid: u32) -> Option<Value<baseline::Set>> {
     value(&TASKS, baseline::set_of(pid))
 }
 
 #[inline(always)]
-pub(crate) fn moved(pid: u32) -> Option<&'static mut baseline::Moved> {
+pub(crate) fn moved(pid: u32) -> Option<Value<baseline::Moved>> {
     value(&MOVED, baseline::moved_of(pid))
 }
 
 #[inline(always)]
-pub(crate) fn slot(index: u32) -> Option<&'static mut SlotInfo> {
+pub(crate) fn slot(index: u32) -> Option<Value<SlotInfo>> {
     value(&SLOTS, index)
 }
 
@@ -82,7 +114,7 @@ pub(crate) fn detail() -> u32 {
 /// An event of a CPU that the maps have no room for.
 #[inline(always)]
 pub(crate) fn count_stray() {
-    if let Some(control) = value(&CONTROL, 0) {
+    if let Some(mut control) = value(&CONTROL, 0) {
         atomic_add(&mut control.stray_events, 1);
     }
 }
@@ -92,7 +124,7 @@ pub(crate) fn count_stray() {
 pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: usize) {
     let shards = frozen!(SETTINGS.shards);
     let shard = cpu & (shards - 1);
-    let Some(histogram) = value(&DELAYS, shard * frozen!(SETTINGS.slots) + owner.slot()) else {
+    let Some(mut histogram) = value(&DELAYS, shard * frozen!(SETTINGS.slots) + owner.slot()) else {
         return;
     };
     let bucket = core::hint::black_box(bucket);
@@ -109,7 +141,7 @@ pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: usize) {
 /// Counts a wait in the histogram of throttled time.
 #[inline(always)]
 pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
-    let Some(histogram) = value(&THROTTLED, owner.slot()) else {
+    let Some(mut histogram) = value(&THROTTLED, owner.slot()) else {
         return;
     };
     let bucket = core::hint::black_box(bucket);
@@ -122,13 +154,13 @@ pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
 #[inline(always)]
 pub(crate) fn add_blame(cpu: u32, victim: Owner, culprit: u32, ns: u64) -> bool {
     let key = pair_key(victim.0, culprit);
-    value(&PAIRS, cpu * PAIR_SETS + pair_set(key)).is_some_and(|set| set.add(key, ns))
+    value(&PAIRS, cpu * PAIR_SETS + pair_set(key)).is_some_and(|mut set| set.add(key, ns))
 }
 
 /// The slot of a cgroup; a new cgroup gets one of the CPU's free slots.
 #[inline(always)]
-pub(crate) fn owner_of_cgroup(state: &mut Cpu, id: u64) -> Owner {
-    let Some(bucket) = value(&CGROUPS, cgroup_bucket(id)) else {
+pub(crate) fn owner_of_cgroup(mut state: Value<Cpu>, id: u64) -> Owner {
+    let Some(mut bucket) = value(&CGROUPS, cgroup_bucket(id)) else {
         return Owner::OTHER;
     };
     let mut empty = None;
@@ -151,14 +183,14 @@ pub(crate) fn owner_of_cgroup(state: &mut Cpu, id: u64) -> Owner {
 }
 
 #[inline(always)]
-fn take_slot(state: &mut Cpu, id: u64, entry: &mut u64) -> Option<Owner> {
+fn take_slot(mut state: Value<Cpu>, id: u64, entry: &mut u64) -> Option<Owner> {
     let free = &mut state.free;
     if free.head == free.tail {
         return None;
     }
     let owners = free.owners.len();
     let owner = Owner(free.owners[core::hint::black_box(free.head as usize) & (owners - 1)]);
-    let info = slot(owner.slot())?;
+    let mut info = slot(owner.slot())?;
     free.head = free.head.wrapping_add(1);
     info.owner = owner.0;
     info.id = id;
@@ -180,7 +212,7 @@ pub(crate) fn find_track(cpu: u32, cfs_rq: u64) -> Option<u32> {
 
 /// Makes a new track: in an empty place, or in another's.
 #[inline(always)]
-pub(crate) fn new_track(cpu: u32, cfs_rq: u64, state: &mut Cpu, self_time: u64) -> u32 {
+pub(crate) fn new_track(cpu: u32, cfs_rq: u64, mut state: Value<Cpu>, self_time: u64) -> u32 {
     let mut place = track_place(cpu, cfs_rq, state.tracks_lost as u32 % throttle::PROBES);
     let mut lost = 1;
     for probe in 0..throttle::PROBES {
@@ -192,7 +224,7 @@ pub(crate) fn new_track(cpu: u32, cfs_rq: u64, state: &mut Cpu, self_time: u64) 
         }
     }
     state.tracks_lost += lost;
-    if let Some(track) = track(place) {
+    if let Some(mut track) = track(place) {
         track.reset(cfs_rq, self_time);
     }
     place
@@ -204,7 +236,7 @@ fn track_place(cpu: u32, cfs_rq: u64, probe: u32) -> u32 {
 }
 
 #[inline(always)]
-pub(crate) fn track(place: u32) -> Option<&'static mut Track> {
+pub(crate) fn track(place: u32) -> Option<Value<Track>> {
     value(&TRACKS, place)
 }
 

@@ -6,13 +6,16 @@ use agent_ebpf::{
 };
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::FEntryContext};
 
-use crate::{kernel::frozen, maps};
+use crate::{
+    kernel::frozen,
+    maps::{self, Value},
+};
 
 /// Splits a wait by the `cfs_rq`'s own sum of throttled time (6.6 and later), which grows when a
 /// throttle ends: then it ended just now, for the first task of the queue runs at once.
 #[inline(always)]
 pub(crate) fn split_by_sum(
-    cpu: &mut Cpu,
+    cpu: Value<Cpu>,
     queue: u32,
     cfs_rq: u64,
     wait: Interval,
@@ -29,7 +32,7 @@ pub(crate) fn split_by_sum(
             maps::new_track(queue, cfs_rq, cpu, if fits { 0 } else { sum })
         }
     };
-    let Some(track) = maps::track(place) else {
+    let Some(mut track) = maps::track(place) else {
         return 0;
     };
     let grown = sum.wrapping_sub(track.self_time);
@@ -45,7 +48,7 @@ pub(crate) fn split_by_sum(
 
 /// Splits a wait by the intervals that the hooks recorded.
 #[inline(always)]
-pub(crate) fn split_by_hooks(cpu: &mut Cpu, queue: u32, cfs_rq: u64, wait: Interval) -> u64 {
+pub(crate) fn split_by_hooks(cpu: Value<Cpu>, queue: u32, cfs_rq: u64, wait: Interval) -> u64 {
     match maps::find_track(queue, cfs_rq) {
         Some(place) => split(cpu, queue, place, wait),
         None => 0,
@@ -53,11 +56,14 @@ pub(crate) fn split_by_hooks(cpu: &mut Cpu, queue: u32, cfs_rq: u64, wait: Inter
 }
 
 #[inline(always)]
-fn split(cpu: &mut Cpu, queue: u32, place: u32, wait: Interval) -> u64 {
+fn split(mut cpu: Value<Cpu>, queue: u32, place: u32, wait: Interval) -> u64 {
     let Some(track) = maps::track(place) else {
         return 0;
     };
-    cpu.split.start(track, wait, &mut cpu.windows);
+    {
+        let cpu = &mut *cpu;
+        cpu.split.start(&track, wait, &mut cpu.windows);
+    }
     let mut step = 0;
     while step <= INTERVALS as u32 && split_step(queue, place) != 0 {
         step += 1;
@@ -70,16 +76,17 @@ fn split(cpu: &mut Cpu, queue: u32, place: u32, wait: Interval) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn split_step(queue: u32, place: u32) -> u32 {
-    let (Some(cpu), Some(track)) = (maps::cpu(queue), maps::track(place)) else {
+    let (Some(mut cpu), Some(track)) = (maps::cpu(queue), maps::track(place)) else {
         return 0;
     };
-    cpu.split.step(track, &mut cpu.windows) as u32
+    let cpu = &mut *cpu;
+    cpu.split.step(&track, &mut cpu.windows) as u32
 }
 
 /// A `cfs_rq` that a hook is about, with its run queue's state.
 struct Hooked {
-    cpu: &'static mut Cpu,
-    track: &'static mut Track,
+    cpu: Value<Cpu>,
+    track: Value<Track>,
     clock: u64,
     throttle_count: u32,
 }
@@ -88,7 +95,7 @@ struct Hooked {
 /// unless another quota holds them already.
 #[inline(always)]
 pub(crate) fn throttle_down(ctx: &FEntryContext) {
-    if let Some(hooked) = hooked(ctx)
+    if let Some(mut hooked) = hooked(ctx)
         && hooked.throttle_count == 0
     {
         hooked.track.open = hooked.clock;
@@ -99,7 +106,7 @@ pub(crate) fn throttle_down(ctx: &FEntryContext) {
 /// `tg_unthrottle_up(tg, rq)`, before: the last quota that held it back lets go.
 #[inline(always)]
 pub(crate) fn unthrottle_up(ctx: &FEntryContext) {
-    if let Some(hooked) = hooked(ctx)
+    if let Some(mut hooked) = hooked(ctx)
         && hooked.throttle_count == 1
         && hooked.track.open != 0
     {

@@ -16,7 +16,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::{
     clock,
     kernel::{RunQueue, Task, argument, frozen},
-    maps,
+    maps::{self, Value},
     segment::{self, Wait, leave_open},
 };
 
@@ -26,7 +26,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let next = Task::second_or_third(ctx, frozen!(OFFSETS.arg_next));
     let rq = next.cfs_rq().run_queue();
     let number = rq.cpu();
-    let Some(cpu) = maps::cpu(number) else {
+    let Some(mut cpu) = maps::cpu(number) else {
         maps::count_stray();
         return;
     };
@@ -48,7 +48,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
 }
 
 #[inline(always)]
-fn count_drop(cpu: &mut Cpu, reason: Drop) {
+fn count_drop(mut cpu: Value<Cpu>, reason: Drop) {
     // A checked index: the program must not hold a panic.
     if let Some(count) = cpu.drops.get_mut(reason as usize) {
         *count += 1;
@@ -58,11 +58,11 @@ fn count_drop(cpu: &mut Cpu, reason: Drop) {
 /// Accounts the open slice up to `now`, in the cell that it gives.
 #[inline(always)]
 fn advance(
-    cpu: &mut Cpu,
+    mut cpu: Value<Cpu>,
     number: u32,
     rq: RunQueue,
     now: u64,
-) -> Result<Option<&'static mut Cell>, Drop> {
+) -> Result<Option<Value<Cell>>, Drop> {
     let start = cpu.last_switch;
     cpu.last_switch = now;
     if start == 0 || now < start {
@@ -79,10 +79,12 @@ fn advance(
     let (mut steal, mut irq) = (0, 0);
     if frozen!(OFFSETS.rq_steal) != ABSENT {
         let clock = rq.steal_clock();
+        let cpu = &mut *cpu;
         steal = part_of(length, &mut cpu.steal_clock, &mut cpu.steal_carry, clock);
     }
     if frozen!(OFFSETS.rq_irq) != ABSENT {
         let clock = rq.irq_clock();
+        let cpu = &mut *cpu;
         irq = part_of(
             length - steal,
             &mut cpu.irq_clock,
@@ -121,7 +123,7 @@ fn advance(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn fold(number: u32) -> u32 {
-    if let Some(cpu) = maps::cpu(number) {
+    if let Some(mut cpu) = maps::cpu(number) {
         cpu.history.fold();
     }
     0
@@ -143,11 +145,11 @@ fn part_of(length: u64, last: &mut u64, carry: &mut u64, clock: u64) -> u64 {
 
 /// The task leaves: as the kernel counts `nvcsw` and `nivcsw` (kernel/sched/core.c, `__schedule`).
 #[inline(always)]
-fn leave(ctx: &BtfTracePointContext, cell: Option<&mut Cell>, owner: Owner) {
+fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner) {
     if owner.is_idle() {
         return;
     }
-    let Some(cell) = cell else {
+    let Some(mut cell) = cell else {
         return;
     };
     let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
@@ -159,7 +161,7 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<&mut Cell>, owner: Owner) {
     if !preempted && state != 0 {
         cell.switches_voluntary += 1;
         if state & TASK_DEAD != 0
-            && let Some(set) = maps::baselines(prev.pid())
+            && let Some(mut set) = maps::baselines(prev.pid())
         {
             set.remove(baseline::tag(prev.pid()));
         }
@@ -170,7 +172,7 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<&mut Cell>, owner: Owner) {
 
 /// Accounts the wait of the task that enters.
 #[inline(always)]
-fn enter(cpu: &mut Cpu, number: u32, next: Task, now: u64) {
+fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
     let pid = next.pid();
     if pid == 0 {
         cpu.open_owner = Owner::IDLE.0;
@@ -188,7 +190,7 @@ fn enter(cpu: &mut Cpu, number: u32, next: Task, now: u64) {
     let before = next.run_delay();
     let total = before + here;
     let tag = baseline::tag(pid);
-    let (Some(set), Some(cell)) = (maps::baselines(pid), maps::cell(number, owner)) else {
+    let (Some(mut set), Some(mut cell)) = (maps::baselines(pid), maps::cell(number, owner)) else {
         return;
     };
     let replaced = set.replace(tag, total, before);
@@ -241,8 +243,8 @@ fn baseline_or_first(known: Option<u64>, task: Task, run_delay: u64) -> u64 {
 
 /// Adds what the task waited on the CPUs that it was moved away from.
 #[inline(always)]
-fn take_moved(cpu: &mut Cpu, pid: u32, tag: u64, wait: &mut Wait) {
-    if let Some(moved) = maps::moved(pid)
+fn take_moved(mut cpu: Value<Cpu>, pid: u32, tag: u64, wait: &mut Wait) {
+    if let Some(mut moved) = maps::moved(pid)
         && moved.tag == tag
     {
         wait.contention += moved.contention_ns;
@@ -255,7 +257,7 @@ fn take_moved(cpu: &mut Cpu, pid: u32, tag: u64, wait: &mut Wait) {
 
 /// Whose time a task's is.
 #[inline(always)]
-fn owner_of(task: Task, cpu: &mut Cpu) -> Owner {
+fn owner_of(task: Task, cpu: Value<Cpu>) -> Owner {
     let id = task.cgroup_id();
     // A kernel thread in a container's cgroup (vhost) works for the container.
     if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
@@ -275,7 +277,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
     let rq = task.cfs_rq().run_queue();
     let number = rq.cpu();
     let pid = task.pid();
-    let (Some(cpu), Some(set)) = (maps::cpu(number), maps::baselines(pid)) else {
+    let (Some(mut cpu), Some(mut set)) = (maps::cpu(number), maps::baselines(pid)) else {
         return;
     };
     let tag = baseline::tag(pid);
@@ -293,7 +295,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         return;
     }
     let owner = owner_of(task, cpu);
-    let Some(cell) = maps::cell(number, owner) else {
+    let Some(mut cell) = maps::cell(number, owner) else {
         return;
     };
     set.replace(tag, run_delay | MOVED, run_delay);
@@ -318,7 +320,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
 /// Keeps a segment for the histogram, which counts whole waits.
 #[inline(always)]
 fn add_moved(pid: u32, tag: u64, again: bool, wait: Wait) {
-    let Some(moved) = maps::moved(pid) else {
+    let Some(mut moved) = maps::moved(pid) else {
         return;
     };
     if !again || moved.tag != tag {

@@ -14,7 +14,7 @@ use agent_ebpf::{
 
 use crate::{
     kernel::{Task, frozen},
-    maps,
+    maps::{self, Value},
     quota::{split_by_hooks, split_by_sum},
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Wait {
 
 /// A part of a wait whose cause is not known.
 #[inline(always)]
-pub(crate) fn leave_open(cpu: &mut Cpu, cell: &mut Cell, reason: Reason, ns: u64) {
+pub(crate) fn leave_open(mut cpu: Value<Cpu>, mut cell: Value<Cell>, reason: Reason, ns: u64) {
     cell.add_wait(Cause::Unattributed, ns);
     cpu.reasons_ns[reason as usize] += ns;
 }
@@ -35,8 +35,8 @@ pub(crate) fn leave_open(cpu: &mut Cpu, cell: &mut Cell, reason: Reason, ns: u64
 /// Accounts a segment that `task` waited on CPU `number`, up to now.
 #[inline(always)]
 pub(crate) fn account(
-    cpu: &mut Cpu,
-    cell: &mut Cell,
+    mut cpu: Value<Cpu>,
+    cell: Value<Cell>,
     number: u32,
     task: Task,
     owner: Owner,
@@ -67,8 +67,8 @@ pub(crate) fn account(
 /// Accounts a segment that lies within the newest slice: most do.
 #[inline(always)]
 fn account_newest(
-    cpu: &mut Cpu,
-    cell: &mut Cell,
+    mut cpu: Value<Cpu>,
+    mut cell: Value<Cell>,
     number: u32,
     owner: Owner,
     interval: Interval,
@@ -103,7 +103,7 @@ fn account_newest(
 
 /// Whether a quota may have held the task back in the interval; if so the segment is prepared.
 #[inline(always)]
-fn may_be_throttled(cpu: &mut Cpu, task: Task, owner: Owner, interval: Interval) -> bool {
+fn may_be_throttled(mut cpu: Value<Cpu>, task: Task, owner: Owner, interval: Interval) -> bool {
     let method = frozen!(SETTINGS.throttle);
     let mut segment = Segment {
         interval,
@@ -137,7 +137,7 @@ fn may_be_throttled(cpu: &mut Cpu, task: Task, owner: Owner, interval: Interval)
 #[inline(never)]
 pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end: u64) -> u64 {
     let owner = Owner(victim);
-    let (Some(cpu), Some(cell)) = (maps::cpu(number), maps::cell(number, owner)) else {
+    let (Some(mut cpu), Some(mut cell)) = (maps::cpu(number), maps::cell(number, owner)) else {
         return start;
     };
     if maps::detail() == Detail::Totals as u32 {
@@ -166,12 +166,12 @@ pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
-    let Some(cpu) = maps::cpu(number) else {
+    let Some(mut cpu) = maps::cpu(number) else {
         return 1;
     };
     let segment = cpu.segment;
     let interval = segment.interval;
-    let Some(cell) = maps::cell(number, Owner(segment.owner)) else {
+    let Some(mut cell) = maps::cell(number, Owner(segment.owner)) else {
         return 1;
     };
     let length = interval.end - interval.start;
@@ -204,7 +204,7 @@ pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
 
 /// Finds who ran in the windows of the segment in work.
 #[inline(always)]
-fn attribute(cpu: &mut Cpu, cell: &mut Cell, number: u32, contention: u64) {
+fn attribute(mut cpu: Value<Cpu>, cell: Value<Cell>, number: u32, contention: u64) {
     let Segment {
         interval,
         owner,
@@ -213,7 +213,7 @@ fn attribute(cpu: &mut Cpu, cell: &mut Cell, number: u32, contention: u64) {
     } = cpu.segment;
     let detail = maps::detail();
     let steps = cpu.tokens.offer(interval.end, Detail::steps(detail));
-    cpu.walk.start(cursor, &cpu.windows);
+    start_walk(&mut cpu, cursor);
     let mut step = 0;
     while step < STEPS_PER_EVENT {
         if step >= steps || walk_step(number, owner) != 0 {
@@ -243,34 +243,40 @@ fn attribute(cpu: &mut Cpu, cell: &mut Cell, number: u32, contention: u64) {
     leave_open(cpu, cell, reason, open);
 }
 
+#[inline(always)]
+fn start_walk(cpu: &mut Cpu, cursor: u64) {
+    cpu.walk.start(cursor, &cpu.windows);
+}
+
 /// One step of the walk in work on CPU `number`; not 0 when it was done before. A global function,
 /// as [`crate::sched::fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn walk_step(number: u32, victim: u32) -> u32 {
-    let Some(cpu) = maps::cpu(number) else {
+    let Some(mut cpu) = maps::cpu(number) else {
         return 1;
     };
     if cpu.walk.is_done() {
         return 1;
     }
     let mut no_room = 0;
-    cpu.walk.step(
-        &cpu.history,
-        &cpu.windows,
-        Owner(victim),
-        &mut |culprit, ns| {
-            if !maps::add_blame(number, Owner(victim), culprit, ns) {
-                no_room += ns;
-            }
-        },
-    );
+    let Cpu {
+        walk,
+        history,
+        windows,
+        ..
+    } = &mut *cpu;
+    walk.step(history, windows, Owner(victim), &mut |culprit, ns| {
+        if !maps::add_blame(number, Owner(victim), culprit, ns) {
+            no_room += ns;
+        }
+    });
     cpu.pairs_full_ns += no_room;
     0
 }
 
 #[inline(always)]
-fn add_tally(cell: &mut Cell, tally: &Tally) {
+fn add_tally(mut cell: Value<Cell>, tally: &Tally) {
     cell.add_wait(Cause::Neighbor, tally.neighbor);
     cell.add_wait(Cause::SelfInflicted, tally.own);
     cell.add_wait(Cause::Kernel, tally.kernel);
