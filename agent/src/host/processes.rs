@@ -11,10 +11,14 @@ use super::{
     text::display_bytes,
 };
 
-/// Places in `/proc/<pid>/stat` behind the name (proc_pid_stat(5), fields 14, 15 and 22).
+/// Places in `/proc/<pid>/stat` behind the name (proc_pid_stat(5), fields 9, 14, 15 and 22).
+const FLAGS: usize = 6;
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const START_TICKS: usize = 19;
+
+/// In the flags of a kernel thread.
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// The CPU use of one process so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,7 @@ struct Process {
     start_ticks: u64,
     cpu_ns: u64,
     comm: Box<[u8]>,
+    is_kernel_thread: bool,
 }
 
 /// The processes at one instant.
@@ -42,6 +47,8 @@ pub struct Usage {
     pub comm: String,
     /// CPU time of all its threads, in nanoseconds.
     pub cpu_ns: u64,
+    /// Whether it is a kernel thread.
+    pub is_kernel_thread: bool,
 }
 
 impl Snapshot {
@@ -104,19 +111,20 @@ impl Snapshot {
 /// The `most` processes of `after` that used most CPU since `before`, most first; those that used
 /// none are left out. `before` may hold more processes than `after`, such as the whole host's.
 pub fn top(before: &Snapshot, after: &Snapshot, most: usize) -> Vec<Usage> {
-    let mut used: Vec<(u64, u32, &[u8])> = after
+    let mut used: Vec<(u64, u32, &Process)> = after
         .processes
         .iter()
-        .filter_map(|(pid, process)| Some((after.used_since(before, *pid)?, *pid, &*process.comm)))
+        .filter_map(|(pid, process)| Some((after.used_since(before, *pid)?, *pid, process)))
         .filter(|(cpu_ns, _, _)| *cpu_ns > 0)
         .collect();
     used.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     used.truncate(most);
     used.into_iter()
-        .map(|(cpu_ns, pid, comm)| Usage {
+        .map(|(cpu_ns, pid, process)| Usage {
             pid,
-            comm: display_bytes(comm),
+            comm: display_bytes(&process.comm),
             cpu_ns,
+            is_kernel_thread: process.is_kernel_thread,
         })
         .collect()
 }
@@ -147,13 +155,14 @@ fn parse(stat: &[u8]) -> Option<Process> {
         .split_ascii_whitespace()
         .take(START_TICKS + 1)
         .collect();
-    let ticks = |place: usize| fields.get(place)?.parse::<u64>().ok();
+    let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
     Some(Process {
-        start_ticks: ticks(START_TICKS)?,
-        cpu_ns: ticks(USER_TICKS)?
-            .saturating_add(ticks(SYSTEM_TICKS)?)
+        start_ticks: number(START_TICKS)?,
+        cpu_ns: number(USER_TICKS)?
+            .saturating_add(number(SYSTEM_TICKS)?)
             .saturating_mul(TICK_NS),
         comm: stat[open + 1..close].into(),
+        is_kernel_thread: number(FLAGS)? & PF_KTHREAD != 0,
     })
 }
 

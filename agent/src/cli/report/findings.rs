@@ -221,8 +221,10 @@ fn culprits(signals: &Signals) -> Vec<Culprit> {
 
 /// Names of entities are safe to print already; those that two share are paths instead.
 fn labels(table: &Table) -> Vec<String> {
-    let name = |row: &Row| match row.key {
-        Key::Entity(_) => row.name.clone(),
+    let name = |row: &Row| match (row.kind, &row.key) {
+        // `HOST HURTS …: all of it to host` says nothing.
+        (Kind::Host, _) => "root cgroup".into(),
+        (_, Key::Entity(_)) => row.name.clone(),
         _ => display_path(&row.path),
     };
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();

@@ -95,5 +95,6 @@ fn process(pid: u32, comm: &str, seconds: u64) -> Usage {
         pid,
         comm: comm.into(),
         cpu_ns: seconds * 1_000_000_000,
+        is_kernel_thread: false,
     }
 }

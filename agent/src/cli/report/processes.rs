@@ -6,7 +6,7 @@ use crate::{
     cli::report::findings::Findings,
     entity::identify,
     host::processes::{Snapshot, Usage, top},
-    model::{Key, Row},
+    model::{Key, Kind, Row},
     observe::Observer,
     sample::CgroupId,
 };
@@ -14,6 +14,8 @@ use crate::{
 const PROC: &str = "/proc";
 /// Processes named of one culprit.
 const MOST: usize = 3;
+/// Looked at in each cgroup: some of the root's are kernel threads.
+const MOST_LOOKED_AT: usize = 64;
 /// An entity may have thousands of cgroups.
 const MOST_CGROUPS: usize = 256;
 
@@ -30,6 +32,10 @@ pub(super) fn name(findings: &mut Findings, observer: &Observer, before: Option<
                 all.extend(processes);
                 listed = true;
             }
+        }
+        if row.kind == Kind::Host {
+            // They have rows of their own.
+            all.retain(|process| !process.is_kernel_thread);
         }
         all.sort_by_key(|process| (std::cmp::Reverse(process.cpu_ns), process.pid));
         all.truncate(MOST);
@@ -56,5 +62,5 @@ fn members(entity: &Row, cgroups: &[Row]) -> impl Iterator<Item = CgroupId> {
 fn processes(observer: &Observer, before: &Snapshot, id: CgroupId) -> Option<Vec<Usage>> {
     let list = observer.cgroup_folder(id)?.join("cgroup.procs");
     let after = Snapshot::read(Path::new(PROC), &list).ok()?;
-    Some(top(before, &after, MOST))
+    Some(top(before, &after, MOST_LOOKED_AT))
 }

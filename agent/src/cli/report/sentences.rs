@@ -61,15 +61,17 @@ fn calm(findings: &Findings) -> String {
         Some(glob) => format!(" (matching '{}')", display_bytes(glob.text().as_bytes())),
         None => String::new(),
     };
-    let active = findings.signals.active;
-    let within = if findings.signals.hurt.is_empty() {
-        ""
-    } else {
-        " that kept to its fair share"
+    // Those told of for information only are beyond their share.
+    let informed = findings.signals.hurt.len();
+    let active = findings.signals.active.saturating_sub(informed);
+    let within = match informed {
+        0 => "",
+        _ => " within a fair share",
     };
     match active {
+        0 if informed > 0 => format!("all{asked} that ran used more than a fair share"),
         0 => format!("no entity{asked} ran"),
-        1 => format!("no neighbor slowed down the only active entity{asked}{within}"),
+        1 => format!("no neighbor slowed down the only entity{asked}{within} that ran"),
         _ => format!("no neighbor slowed down any of {active} entities{asked}{within}"),
     }
 }

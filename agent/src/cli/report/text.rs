@@ -95,7 +95,7 @@ fn hurt(page: &mut Page, findings: &Findings) {
 
 fn losses(page: &mut Page, findings: &Findings, hurt: &[&Hurt], most: usize, noun: [&str; 2]) {
     for hurt in hurt.iter().take(most) {
-        let loss = sentences::loss(findings, hurt, "") + &sentences::kind(hurt);
+        let loss = sentences::loss(findings, hurt, "") + &sentences::kind(findings, hurt);
         page.led(INDENT, HEADING, findings.entity(hurt.row), &loss);
     }
     hidden(page, hurt.len().saturating_sub(most), noun);

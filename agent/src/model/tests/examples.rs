@@ -166,7 +166,7 @@ fn an_hour_of_wall_clock_makes_no_difference() {
     let web = scene.cgroup(2, "/web.service");
     scene.ran(web, 1.0);
     let model = scene.model();
-    scene.after.wall -= Duration::from_secs(3600);
+    scene.after.wall -= Duration::from_hours(1);
     assert_eq!(scene.model().entities, model.entities);
     assert!((scene.model().seconds() - 10.0).abs() < 1e-9);
 }

@@ -47,6 +47,26 @@ fn a_victim_its_culprit_and_the_blame() {
     assert_eq!(document["notes"][0]["cause"], "throttled");
 }
 
+/// What is wrong with a document by the schema that is published.
+fn broken_rules(document: &Value) -> Vec<String> {
+    let schema = include_str!("../../../../../docs/report.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors = validator.iter_errors(document);
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+#[test]
+fn the_schema_covers_what_is_found() {
+    let document = written(&noisy(), question());
+    assert_eq!(broken_rules(&document), [""; 0]);
+    let misspelt = document.to_string().replace("noisy_neighbor", "noisy");
+    let misspelt: Value = serde_json::from_str(&misspelt).unwrap();
+    assert_eq!(broken_rules(&misspelt).len(), 1);
+}
+
 #[test]
 fn what_is_unknown_is_null() {
     let mut scene = noisy();
@@ -68,6 +88,7 @@ fn what_is_unknown_is_null() {
     assert_eq!(cpu["wait_by_cause_s"]["self"], Value::Null);
     assert_eq!(document["host"]["cpu"]["irq_s"], Value::Null);
     assert!(!document["unknown"].as_array().unwrap().is_empty());
+    assert_eq!(broken_rules(&document), [""; 0]);
 }
 
 #[test]

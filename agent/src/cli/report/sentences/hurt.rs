@@ -5,7 +5,7 @@ use crate::{
         figures::{cpus, percent, span, times},
         report::{findings::Findings, sentences::listed},
     },
-    model::{Row, histogram::Histogram},
+    model::{Kind, Row, histogram::Histogram},
     signal::{Class, Culprit, Culprits, Hurt, Thresholds, over_contract},
 };
 
@@ -83,11 +83,15 @@ fn is_over(ratio: f64) -> bool {
     ratio > Thresholds::default().over_contract
 }
 
-/// The kind of interference, in parentheses behind a sentence.
-pub(in crate::cli::report) fn kind(hurt: &Hurt) -> String {
-    match hurt.class {
-        Some(class) => format!(" ({})", words(class)),
-        None => String::new(),
+/// The kind of interference, behind a sentence.
+pub(in crate::cli::report) fn kind(findings: &Findings, hurt: &Hurt) -> String {
+    let row = &findings.model.entities.rows[hurt.row];
+    match (hurt.class, over_contract(row)) {
+        (Some(Class::Competition | Class::OverRequest), Some(over)) => {
+            format!("; it used {} its fair share itself", times(over))
+        }
+        (Some(class), _) => format!("; {}", words(class)),
+        (None, _) => String::new(),
     }
 }
 
@@ -107,10 +111,10 @@ pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
         return unclear(hurt).into();
     };
     let name = findings.entity(hurt.row);
-    let neighbors = neighbors(findings, hurt);
     let told = match class {
         Class::NoisyNeighbor => {
-            format!("{neighbors} used more than a fair share while {name} kept to its own")
+            let greedy = greedy(findings, hurt);
+            format!("{greedy} used more than a fair share while {name} kept to its own")
         }
         Class::Overcommit => {
             "all kept to their fair shares, which add up to more than this host has".into()
@@ -123,7 +127,7 @@ pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
             let row = &findings.model.entities.rows[hurt.row];
             let over =
                 over_contract(row).map_or(String::new(), |over| format!(", {}", times(over)));
-            format!("{name} itself used more than its fair share{over}, {neighbors} did not")
+            format!("{name} itself used more than its fair share{over}, its neighbors did not")
         }
     };
     format!("{told} ({})", words(class))
@@ -148,10 +152,13 @@ pub(in crate::cli::report) fn remedy(findings: &Findings, hurt: &Hurt) -> Option
                 .into(),
         );
     }
-    let neighbors = neighbors(findings, hurt);
     Some(match hurt.class? {
+        Class::NoisyNeighbor if to_root_cgroup(findings, hurt) => {
+            "run what is in the root cgroup in a cgroup of its own, with less weight".into()
+        }
         Class::NoisyNeighbor => {
-            format!("give {neighbors} a CPU quota or less weight, or move one of them elsewhere")
+            let greedy = greedy(findings, hurt);
+            format!("give {greedy} a CPU quota or less weight, or move one of them elsewhere")
         }
         Class::Overcommit | Class::SchedulingLatency => {
             "move something elsewhere, or give those that must not wait more weight or CPUs of \
@@ -167,11 +174,25 @@ pub(in crate::cli::report) fn remedy(findings: &Findings, hurt: &Hurt) -> Option
     })
 }
 
-fn neighbors(findings: &Findings, hurt: &Hurt) -> String {
-    let named = hurt.culprits.named();
-    if named.is_empty() {
-        return "its neighbors".into();
+/// It has neither weight nor quota.
+fn to_root_cgroup(findings: &Findings, hurt: &Hurt) -> bool {
+    let worst = hurt.culprits.named().first();
+    worst.is_some_and(|worst| findings.model.entities.rows[worst.row].kind == Kind::Host)
+}
+
+/// Culprits over their fair share.
+fn greedy(findings: &Findings, hurt: &Hurt) -> String {
+    let over = |one: &&Culprit| one.over.is_some_and(is_over);
+    names(findings, hurt.culprits.named().iter().filter(over))
+}
+
+fn names<'a>(findings: &Findings, culprits: impl Iterator<Item = &'a Culprit>) -> String {
+    let all: Vec<String> = culprits
+        .map(|one| findings.entity(one.row).to_owned())
+        .collect();
+    if all.is_empty() {
+        "its neighbors".into()
+    } else {
+        listed(&all)
     }
-    let names = named.iter().map(|one| findings.entity(one.row).to_owned());
-    listed(&names.collect::<Vec<_>>())
 }

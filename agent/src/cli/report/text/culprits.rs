@@ -38,7 +38,7 @@ pub(super) fn render(page: &mut Page, findings: &Findings) {
             INDENT,
             HEADING,
             "kernel threads",
-            &format!(": {}", kernel.join(", ")),
+            &format!(": {}", kernel.join("; ")),
         );
     }
 }

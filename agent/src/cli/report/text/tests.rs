@@ -142,7 +142,7 @@ fn a_calm_host() {
     check(
         &plain(&scene, question(), Some(80)),
         &expect![[r"
-            CALM: no neighbor slowed down the only active entity over 10 s
+            CALM: no neighbor slowed down the only entity that ran over 10 s
 
                          CPUs    CPUs    lost to            p99        CPUs
             entity       used  waited  neighbors  causes  delay  fair share
@@ -232,7 +232,7 @@ fn only_what_was_asked_for() {
     check(
         &plain(&scene, about("*batch*"), Some(100)),
         &expect![[r"
-            CALM: no neighbor slowed down the only active entity (matching '*batch*') over 10 s
+            CALM: no neighbor slowed down the only entity (matching '*batch*') that ran over 10 s
 
                            CPUs    CPUs    lost to            p99        CPUs
             entity         used  waited  neighbors  causes  delay  fair share
