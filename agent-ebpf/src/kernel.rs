@@ -118,6 +118,12 @@ impl Task {
         load(self.0, frozen!(OFFSETS.task_last_queued))
     }
 
+    /// When it was last put on a CPU, in that run queue's clock; 0 for an idle task.
+    #[inline(always)]
+    pub(crate) fn last_arrival(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.task_last_arrival))
+    }
+
     /// Run-queue delay up to the last accounted segment, nanoseconds.
     #[inline(always)]
     pub(crate) fn run_delay(self) -> u64 {

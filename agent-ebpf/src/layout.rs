@@ -184,7 +184,8 @@ pub enum Reason {
     Budget = 2,
     /// The cheapest accounting was on: no causes at all.
     SteppedDown = 3,
-    /// It was spent on another CPU and not seen there.
+    /// It was spent on another CPU and not seen there, or the kernel skipped the programs for both
+    /// its end and the next switch.
     Migrated = 4,
     /// A quota is set, and this kernel does not tell when it held the task back.
     ThrottleUnknown = 5,
@@ -293,6 +294,8 @@ pub struct Cpu {
     pub throttles_open: u64,
     /// When the last of them let go, in the run queue's clock.
     pub throttle_end: u64,
+    /// Tasks that came in a switch that was not seen.
+    pub missed: u64,
     /// Slots for new cgroups.
     pub free: FreeSlots,
     /// Room for the parts of the wait in work.
@@ -305,8 +308,6 @@ pub struct Cpu {
     pub split: Split,
     /// The walk in work.
     pub walk: Walk,
-    /// Reserved: the history starts on a cache line.
-    pub _pad2: [u64; 1],
     /// What ran on this CPU.
     pub history: History,
 }
@@ -454,6 +455,8 @@ pub struct Offsets {
     pub task_cgroups: u32,
     /// `task_struct.sched_info.last_queued`.
     pub task_last_queued: u32,
+    /// `task_struct.sched_info.last_arrival`.
+    pub task_last_arrival: u32,
     /// `task_struct.sched_info.run_delay`.
     pub task_run_delay: u32,
     /// `task_struct.sched_info.pcount`.

@@ -33,9 +33,13 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let now = rq.clock();
     cpu.seen += 1;
     let timed = clock::start(cpu, now);
+    let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
+    if prev.last_arrival() > cpu.last_switch {
+        catch_up(cpu, number, prev);
+    }
     match advance(cpu, number, rq, now) {
         Ok(cell) => {
-            leave(ctx, cell, Owner(cpu.open_owner));
+            leave(ctx, cell, Owner(cpu.open_owner), prev);
             enter(cpu, number, next, now);
             cpu.accounted += 1;
         }
@@ -53,6 +57,67 @@ fn count_drop(mut cpu: Value<Cpu>, reason: Drop) {
     if let Some(count) = cpu.drops.get_mut(reason as usize) {
         *count += 1;
     }
+}
+
+/// The task that leaves came in a switch for which the kernel skipped the program, as it may do
+/// silently. Its arrival is known, and how long it waited; whoever ran before is taken to have run
+/// until then.
+#[inline(always)]
+fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
+    if cpu.last_switch == 0 {
+        return;
+    }
+    cpu.missed += 1;
+    close_missed(number, prev.last_arrival());
+    let owner = owner_of(prev, cpu);
+    cpu.open_owner = owner.0;
+    let total = prev.run_delay();
+    let tag = baseline::tag(prev.pid());
+    let (Some(mut set), Some(mut cell)) = (maps::baselines(prev.pid()), maps::cell(number, owner))
+    else {
+        return;
+    };
+    let known = set.replace(tag, total, total).old;
+    let baseline = baseline_or_first(known, prev, total);
+    let wait = total.saturating_sub(baseline & SEEN);
+    if wait == 0 || baseline & SUSPECT != 0 {
+        cell.phantom_ns += wait;
+        return;
+    }
+    cell.waits += 1;
+    let interval = Interval {
+        start: cpu.last_switch.saturating_sub(wait),
+        end: cpu.last_switch,
+    };
+    let mut wait = Wait::default();
+    segment::account(cpu, cell, number, prev, owner, interval, &mut wait);
+    maps::count_delay(number, owner, bucket::of_ns(wait.contention));
+}
+
+/// Closes the open slice at `end`, when a task came whose switch was not seen. A global function,
+/// as [`fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn close_missed(number: u32, end: u64) -> u32 {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return 0;
+    };
+    let owner = Owner(cpu.open_owner);
+    if let Some(mut cell) = maps::cell(number, owner) {
+        cell.run_ns += end - cpu.last_switch;
+    }
+    cpu.last_switch = end;
+    cpu.history.record(Slice {
+        end,
+        steal: 0,
+        irq: 0,
+        owner: owner.0,
+        _pad: 0,
+    });
+    if cpu.history.is_unfolded() {
+        cpu.history.fold();
+    }
+    1
 }
 
 /// Accounts the open slice up to `now`, in the cell that it gives.
@@ -145,14 +210,13 @@ fn part_of(length: u64, last: &mut u64, carry: &mut u64, clock: u64) -> u64 {
 
 /// The task leaves: as the kernel counts `nvcsw` and `nivcsw` (kernel/sched/core.c, `__schedule`).
 #[inline(always)]
-fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner) {
+fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner, prev: Task) {
     if owner.is_idle() {
         return;
     }
     let Some(mut cell) = cell else {
         return;
     };
-    let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
     let state = match frozen!(OFFSETS.arg_prev_state) {
         ABSENT => prev.state(),
         _ => argument::<3>(ctx) as u32,

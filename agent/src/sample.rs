@@ -162,6 +162,8 @@ pub struct Health {
     pub baselines_lost: u64,
     /// Moved parts of waits that are missing from histograms.
     pub moved_lost: u64,
+    /// Tasks that came in a switch for which the kernel skipped the program.
+    pub missed: u64,
     /// Phantom waits.
     pub phantoms: u64,
     /// `sched_migrate_task` events of queued tasks.

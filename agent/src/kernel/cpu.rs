@@ -57,6 +57,7 @@ impl Header {
         slots_exhausted,
         baselines_lost,
         moved_lost,
+        missed,
         migrations,
         phantoms,
     );

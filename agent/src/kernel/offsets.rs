@@ -52,6 +52,7 @@ pub fn resolve(btf: &Btf, v1: bool) -> Result<Offsets, OffsetsError> {
         task_state_int: optional("task_struct", &["__state"]),
         task_cgroups: task(&["cgroups"])?,
         task_last_queued: task(&["sched_info", "last_queued"])?,
+        task_last_arrival: task(&["sched_info", "last_arrival"])?,
         task_run_delay: task(&["sched_info", "run_delay"])?,
         task_pcount: task(&["sched_info", "pcount"])?,
         task_cfs_rq: task(&["se", "cfs_rq"])?,

@@ -260,6 +260,7 @@ fn add_header(health: &mut Health, header: &Header) {
     health.slots_exhausted += header.slots_exhausted();
     health.baselines_lost += header.baselines_lost();
     health.moved_lost += header.moved_lost();
+    health.missed += header.missed();
     health.phantoms += header.phantoms();
     health.migrations += header.migrations();
     health.cost_ns += header.cost_ns();

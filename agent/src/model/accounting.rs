@@ -41,6 +41,8 @@ pub struct Accounting {
     pub baselines_lost: Option<u64>,
     /// Moved parts of waits that are missing from histograms.
     pub moved_lost: Option<u64>,
+    /// Switches for which the kernel skipped the program, as far as they were noticed.
+    pub missed: Option<u64>,
     /// Events that the kernel skipped.
     pub recursion_misses: Option<u64>,
     /// Mean cost of one run of the switch program, nanoseconds.
@@ -78,6 +80,7 @@ impl Accounting {
             slots_exhausted: since(|health| health.slots_exhausted),
             baselines_lost: since(|health| health.baselines_lost),
             moved_lost: since(|health| health.moved_lost),
+            missed: since(|health| health.missed),
             recursion_misses: after
                 .recursion_misses
                 .zip(before.recursion_misses)

@@ -28,6 +28,7 @@ pub(super) struct Accounting {
     slots_exhausted: Option<u64>,
     baselines_lost: Option<u64>,
     moved_lost: Option<u64>,
+    missed: Option<u64>,
     recursion_misses: Option<u64>,
     cost_per_switch_ns: Option<f64>,
     detail: &'static str,
@@ -53,6 +54,7 @@ pub(super) fn of(accounting: &model::Accounting) -> Accounting {
         slots_exhausted: accounting.slots_exhausted,
         baselines_lost: accounting.baselines_lost,
         moved_lost: accounting.moved_lost,
+        missed: accounting.missed,
         recursion_misses: accounting.recursion_misses,
         cost_per_switch_ns: accounting.cost_per_switch_ns.and_then(finite),
         detail: match accounting.detail {
