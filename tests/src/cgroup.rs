@@ -58,11 +58,13 @@ fn has_cpu(mount: &Path) -> bool {
     controllers.split_whitespace().any(|name| name == "cpu")
 }
 
-/// The two extremes of a cgroup's weight: with them a busy loop starves another for many seconds.
+/// A cgroup's weight. With the two extremes a busy loop starves another for many seconds.
 #[derive(Clone, Copy, Debug)]
 pub enum Weight {
     /// The smallest there is.
     Least,
+    /// A tenth of the default.
+    Tenth,
     /// The largest there is.
     Most,
 }
@@ -138,8 +140,10 @@ impl Cgroup {
     pub fn set_weight(&self, weight: Weight) -> io::Result<()> {
         match (self.0.hierarchy.version, weight) {
             (Version::V1, Weight::Least) => self.write("cpu.shares", "2"),
+            (Version::V1, Weight::Tenth) => self.write("cpu.shares", "102"),
             (Version::V1, Weight::Most) => self.write("cpu.shares", "262144"),
             (Version::V2, Weight::Least) => self.write("cpu.weight", "1"),
+            (Version::V2, Weight::Tenth) => self.write("cpu.weight", "10"),
             (Version::V2, Weight::Most) => self.write("cpu.weight", "10000"),
         }
     }

@@ -87,6 +87,7 @@ impl Plan {
             stdin,
             stdout,
             cgroup: self.cgroup,
+            said: None,
         };
         load.expect_line("parked")?;
         Ok(load)
@@ -100,6 +101,8 @@ pub struct Load {
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
     cgroup: Cgroup,
+    /// What it said when it was done.
+    said: Option<String>,
 }
 
 impl Load {
@@ -120,7 +123,10 @@ impl Load {
 
     /// Waits until the work is done; returns what the load has to say about it, if anything.
     pub fn wait_done(&mut self) -> Result<String, String> {
-        self.expect_line("done")
+        if self.said.is_none() {
+            self.said = Some(self.expect_line("done")?);
+        }
+        Ok(self.said.clone().unwrap_or_default())
     }
 
     fn say(&mut self, word: &str) {

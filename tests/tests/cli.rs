@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::capability::test_cpu;
-use tests::cgroup::Cgroup;
+use tests::cgroup::{Cgroup, Weight};
 use tests::load::{Load, Plan};
 use tests::report::{Document, Running, crosstalk};
 use tests::shape::{Mode, Shape};
@@ -262,6 +262,8 @@ fn noisy_neighbor(seconds: u64) -> (Cgroup, [Load; 2]) {
         Cgroup::new().expect("a cgroup"),
         Cgroup::new().expect("a cgroup"),
     );
+    // Of little weight, it waits for more than the 10 ms that make a wait matter.
+    victim.set_weight(Weight::Tenth).expect("our own cgroup");
     let time = Duration::from_secs(seconds);
     // A service that wakes up often and finds the CPU taken by four loops.
     let shape = Shape::new(Mode::Sleeper)
