@@ -262,7 +262,7 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
         cpu.baselines_lost += 1;
     }
     let baseline = baseline_or_first(replaced.old, next, before);
-    if baseline & (SUSPECT | MOVED) == 0 && here == 0 && before == baseline {
+    if baseline & (SUSPECT | MOVED) == 0 && queued == 0 && before == baseline {
         return;
     }
     let seen = baseline & SEEN;

@@ -160,6 +160,14 @@ impl Cgroup {
         }
     }
 
+    /// Takes its limit away.
+    pub fn lift_quota(&self) -> io::Result<()> {
+        match self.0.hierarchy.version {
+            Version::V1 => self.write("cpu.cfs_quota_us", "-1"),
+            Version::V2 => self.write("cpu.max", "max"),
+        }
+    }
+
     /// Lets it run real-time tasks, where the kernel wants a budget for them.
     pub fn allow_realtime(&self, budget: Duration) -> io::Result<()> {
         if self.0.path.join("cpu.rt_runtime_us").exists() {

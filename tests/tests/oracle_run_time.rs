@@ -62,7 +62,9 @@ fn the_idle_task_neither_waits_nor_is_blamed() {
         .start()
         .expect("the load starts");
     let before = [&busy, &sleepy].map(involuntary_switches);
-    let seen = observe(&mut [sleeper, spinner]);
+    // Kept until their switches are read.
+    let mut loads = [sleeper, spinner];
+    let seen = observe(&mut loads);
     for row in seen.report.blame_rows() {
         for side in ["victim", "culprit"] {
             let name = row[side].as_str().unwrap_or_default();
@@ -107,7 +109,7 @@ fn all_cpu_time_is_somewhere() {
     let seen = observe(&mut [Plan::new(shape, &group).start().expect("the load starts")]);
     let host = &seen.report.0["host"]["cpu"];
     let figure = |name: &str| host[name].as_f64().unwrap_or(0.0);
-    let (run, idle, steal) = (figure("busy_s"), figure("idle_s"), figure("steal_s"));
+    let (run, idle, steal) = (figure("run_s"), figure("idle_s"), figure("steal_s"));
     let capacity = seen.report.seconds() * tests::sys::online_cpus() as f64;
     let sum = run + idle + steal;
     println!("busy {run:.3} + idle {idle:.3} + steal {steal:.3} s of {capacity:.3} s");

@@ -10,7 +10,7 @@ use tests::capability::test_cpu;
 use tests::cgroup::Cgroup;
 use tests::load::{Load, Plan};
 use tests::shape::{Mode, Shape};
-use tests::stage::{Observation, observe};
+use tests::stage::{Observation, observe_while};
 use tests::truth::CpuTimes;
 
 const WINDOW: Duration = Duration::from_secs(3);
@@ -26,7 +26,7 @@ struct Case {
 }
 
 fn spinner(cgroup: &Cgroup, threads: usize) -> Load {
-    let shape = Shape::new(Mode::Spin).threads(threads).wall(WINDOW);
+    let shape = Shape::new(Mode::Spin).threads(threads);
     Plan::new(shape, cgroup)
         .on(&[test_cpu()])
         .start()
@@ -54,7 +54,12 @@ fn check(case: Case) {
         limited.throttled().expect("cpu.stat"),
         CpuTimes::read(Some(test_cpu())),
     );
-    let seen = observe(&mut loads);
+    let seen = observe_while(&mut loads, &[], |loads| {
+        std::thread::sleep(WINDOW);
+        // Threads that end one by one while they are throttled would not all wait through each throttle.
+        limited.lift_quota().expect("our own cgroup");
+        loads.iter_mut().for_each(Load::stop);
+    });
     let throttled = limited
         .throttled()
         .expect("cpu.stat")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::capability::{steal_outside_run_time, test_cpu, unsupported};
+use tests::capability::{emulated, steal_outside_run_time, test_cpu, unsupported};
 use tests::cgroup::Cgroup;
 use tests::load::{Plan, Policy};
 use tests::report::CAUSES;
@@ -85,7 +85,10 @@ fn slack(seen: &Observation, group: &Cgroup) -> f64 {
 
 fn assert_waits(name: &str, seen: &Observation, group: &Cgroup) {
     let (ours, truth) = (seen.report.wait(&group.path()), seen.truth(group).wait_s());
-    let (phantoms, tolerance) = (seen.report.phantoms(), 0.001 * truth + slack(seen, group));
+    // The report says when the kernel kept switches from its program: then a short-lived task's last wait may lack.
+    let missed = seen.report.accounting("missed") > 0.0;
+    let part = if missed { 0.005 } else { 0.001 };
+    let (phantoms, tolerance) = (seen.report.phantoms(), part * truth + slack(seen, group));
     let within = ours <= truth + tolerance && ours + phantoms >= truth - tolerance;
     let details = seen.report.describe(&group.path());
     assert!(
@@ -96,7 +99,10 @@ fn assert_waits(name: &str, seen: &Observation, group: &Cgroup) {
         seen.report.figure(&group.path(), "waits"),
         seen.truth(group).slices as f64,
     );
-    let within = (waits - slices).abs() <= 0.001 * slices + 2.0 * seen.threads(group) as f64;
+    // A phantom is a wait to the kernel as well; how many there were is known for the whole host.
+    let phantoms = seen.report.accounting("phantoms");
+    let slack = 0.001 * slices + 2.0 * seen.threads(group) as f64;
+    let within = waits <= slices + slack && waits + phantoms >= slices - slack;
     assert!(
         within,
         "{name}: {waits} waits, schedstat counted {slices}\n{details}"
@@ -113,7 +119,12 @@ fn assert_run_time(name: &str, seen: &Observation, group: &Cgroup) {
         run + steal
     };
     let truth = seen.truth(group).run_s();
-    let within = (ours - truth).abs() <= 0.001 * truth + slack(seen, group);
+    // A CPU that runs out of work looks for more: that moment, until the switch, is the last task's, and not its run
+    // time to the kernel.
+    let moment = if emulated() { 20e-6 } else { 2e-6 };
+    let moments = moment * seen.truth(group).slices as f64;
+    let slack = 0.001 * truth + slack(seen, group);
+    let within = ours >= truth - slack && ours <= truth + slack + moments;
     assert!(
         within,
         "{name}: run {run} s, steal {steal} s, schedstat {truth} s\n{}",
