@@ -20,6 +20,17 @@ pub fn share_tolerance() -> f64 {
     if emulated() { 0.03 } else { 0.01 }
 }
 
+/// How long the scheduler may look for other work when a task blocks, in seconds: until the switch that time is the
+/// task's, and not its run time to the kernel.
+pub fn leaving_moment() -> f64 {
+    if emulated() { 50e-6 } else { 2e-6 }
+}
+
+/// How long an idle CPU may take from a wake-up to the switch, in seconds.
+pub fn waking_moment() -> f64 {
+    if emulated() { 100e-6 } else { 20e-6 }
+}
+
 /// Whether the kernel keeps steal out of a task's run time (`PARAVIRT_TIME_ACCOUNTING`), so that the first field of
 /// schedstat is `run_s`; without it, it is `run_s + steal_s`. The option is visible as a member of the run queue.
 pub fn steal_outside_run_time() -> bool {

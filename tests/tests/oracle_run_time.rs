@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::capability::test_cpu;
+use tests::capability::{test_cpu, waking_moment};
 use tests::cgroup::Cgroup;
 use tests::load::Plan;
 use tests::report::Running;
@@ -89,7 +89,7 @@ fn the_idle_task_neither_waits_nor_is_blamed() {
         let idle = seen.report.cause(&group.path(), "idle");
         let wait = seen.truth(group).wait_s();
         // The moment between a wake-up and the switch to it is the idle task's, on each of its waits.
-        let moments = 20e-6 * seen.truth(group).slices as f64;
+        let moments = waking_moment() * seen.truth(group).slices as f64;
         assert!(
             idle <= 0.01 * wait + moments,
             "idle is a cause of {idle} s\n{}",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::capability::{emulated, steal_outside_run_time, test_cpu, unsupported};
+use tests::capability::{leaving_moment, steal_outside_run_time, test_cpu, unsupported};
 use tests::cgroup::Cgroup;
 use tests::load::{Plan, Policy};
 use tests::report::CAUSES;
@@ -119,10 +119,7 @@ fn assert_run_time(name: &str, seen: &Observation, group: &Cgroup) {
         run + steal
     };
     let truth = seen.truth(group).run_s();
-    // A CPU that runs out of work looks for more: that moment, until the switch, is the last task's, and not its run
-    // time to the kernel.
-    let moment = if emulated() { 20e-6 } else { 2e-6 };
-    let moments = moment * seen.truth(group).slices as f64;
+    let moments = leaving_moment() * seen.truth(group).slices as f64;
     let slack = 0.001 * truth + slack(seen, group);
     let within = ours >= truth - slack && ours <= truth + slack + moments;
     assert!(
