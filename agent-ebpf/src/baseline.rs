@@ -104,6 +104,25 @@ impl Set {
         Replaced { old: None, evicts }
     }
 
+    /// Sets the value of a task that has none, if there is room.
+    #[inline(always)]
+    pub fn seed(&mut self, tag: u64, value: u64) {
+        let mut empty = WAYS;
+        for (i, entry) in self.entries.iter().enumerate() {
+            if entry.tag == tag {
+                return;
+            }
+            if entry.tag == 0 {
+                empty = i;
+            }
+        }
+        let empty = crate::opaque(empty);
+        if empty < WAYS {
+            self.entries[empty].sealed = value ^ seal(tag);
+            self.entries[empty].tag = tag;
+        }
+    }
+
     /// Forgets a task.
     #[inline(always)]
     pub fn remove(&mut self, tag: u64) {
@@ -147,6 +166,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Action {
+        Seed(u32, u64),
         Store(u32, u64),
         Remove(u32),
         Find(u32),
@@ -155,6 +175,7 @@ mod tests {
     fn action() -> impl Strategy<Value = Action> {
         let pid = 1u32..7;
         prop_oneof![
+            (pid.clone(), 0u64..1 << 50).prop_map(|(pid, value)| Action::Seed(pid, value)),
             (pid.clone(), 0u64..1 << 50).prop_map(|(pid, value)| Action::Store(pid, value)),
             pid.clone().prop_map(Action::Remove),
             pid.prop_map(Action::Find),
@@ -168,6 +189,17 @@ mod tests {
             let mut truth = HashMap::new();
             for action in actions {
                 match action {
+                    Action::Seed(pid, value) => {
+                        let known = set.find(tag(pid), SEEN);
+                        set.seed(tag(pid), value);
+                        match (known, set.find(tag(pid), SEEN)) {
+                            (None, Some(now)) => {
+                                prop_assert_eq!(now, value);
+                                truth.insert(pid, value);
+                            }
+                            (known, now) => prop_assert_eq!(now, known),
+                        }
+                    }
                     Action::Store(pid, value) => {
                         prop_assert_eq!(
                             set.replace(tag(pid), value | MOVED, SEEN).old.is_some_and(|old| Some(&old) != truth.get(&pid)),

@@ -1,9 +1,16 @@
-//! Waits in progress: the iterator over all tasks prints those that are queued and do not run.
+//! Waits in progress: the iterator over all tasks prints those that are queued and do not run. On
+//! its way it gives baselines to those that sleep.
 
-use agent_ebpf::layout::{ON_RQ_QUEUED, Waiting};
+use agent_ebpf::{
+    baseline,
+    layout::{ON_RQ_QUEUED, Waiting},
+};
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 
-use crate::kernel::{Task, frozen};
+use crate::{
+    kernel::{Task, frozen},
+    maps,
+};
 
 /// `struct bpf_iter__task`.
 #[repr(C)]
@@ -18,6 +25,18 @@ struct IterMeta {
     seq: *mut seq_file,
 }
 
+/// Gives a task that sleeps its baseline: what it waited until now is not of interest. Without one
+/// the next wait would lack what passes before it is moved.
+#[inline(always)]
+fn seed(task: Task) {
+    if task.on_rq() == 0
+        && task.pid() != 0
+        && let Some(mut set) = maps::baselines(task.pid())
+    {
+        set.seed(baseline::tag(task.pid()), task.run_delay());
+    }
+}
+
 /// Prints the task if it waits. Its run queue is not locked: the clock may be a moment old.
 #[inline(always)]
 pub(crate) fn print(ctx: *const IterTask) {
@@ -27,6 +46,7 @@ pub(crate) fn print(ctx: *const IterTask) {
         return;
     }
     let task = Task::from_pointer(pointer);
+    seed(task);
     let queued = task.last_queued();
     if task.on_rq() != ON_RQ_QUEUED || queued == 0 || task.is_dequeue_delayed() {
         return;

@@ -226,6 +226,7 @@ impl Document {
     /// A row and its blame, for messages.
     pub fn describe(&self, path: &str) -> String {
         let mut text = format!("{path}: {}", self.cpu(path));
+        let _ = write!(text, "\n  accounting {}", self.0["accounting"]);
         for row in self.blame_rows().iter().filter(|row| row["victim"] == path) {
             let _ = write!(text, "\n  blame {row}");
         }
