@@ -20,9 +20,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) const FULL: Plan = Plan {
-        rounds: 7,
+        rounds: 5,
         window: Duration::from_secs(3),
-        alternations: 12,
+        alternations: 10,
         readings: 20,
         cold_cgroups: 1_000,
     };

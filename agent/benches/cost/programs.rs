@@ -36,7 +36,7 @@ impl Runqlat {
 
     /// Starts it, and waits until its programs are there.
     pub(crate) fn start() -> Result<Runqlat> {
-        let process = Running::start(Command::new("runqlat").arg("3600"))?;
+        let process = Running::start(Command::new("runqlat").arg("120"))?;
         for _ in 0..200 {
             thread::sleep(Duration::from_millis(25));
             if counts_of(process.id())?.len() == Runqlat::PROGRAMS {

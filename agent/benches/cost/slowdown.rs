@@ -16,10 +16,10 @@ use crate::{
 
 /// A benchmark of perf, with its arguments.
 const BENCHES: [(&str, &[&str]); 2] = [
-    ("perf bench sched pipe", &["pipe", "-l", "300000"]),
+    ("perf bench sched pipe", &["pipe", "-l", "200000"]),
     (
         "perf bench sched messaging",
-        &["messaging", "-g", "10", "-l", "150"],
+        &["messaging", "-g", "10", "-l", "100"],
     ),
 ];
 
