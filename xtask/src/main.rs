@@ -1,7 +1,8 @@
-//! What cargo cannot say: sets the machine up, builds the kernel object, boots the kernels that the tests need.
+//! What cargo cannot say: sets the machine up, builds the kernel object, boots the kernels that the tests need, measures.
 //!
 //! Depends on no other package of the workspace, so that it can prepare a machine on which those do not build yet.
 
+mod bench;
 mod build;
 mod cargo;
 mod expected;
@@ -68,6 +69,8 @@ enum Command {
     },
     /// Run the kernel tests on Debian's kernels in virtual machines
     Vm(vm::Options),
+    /// Set up, measure what Crosstalk costs, and write the figures to docs/performance.md
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -103,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             let tally = vm::run(&prepare(Purpose::Test)?, &workspace, &options)?;
             Ok(report::verdict(&tally))
         }
+        Command::Bench(options) => bench::run(&prepare(Purpose::Bench)?, &workspace, &options),
         Command::Run { args } => build::run(&prepare(Purpose::Run)?, &workspace, &args),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn boot(
         reader: Reader::default(),
     };
     let status = process::stream(
-        &mut command(image, initramfs, limit).env("PATH", path),
+        command(image, initramfs, limit).env("PATH", path),
         |line| {
             writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
             if !console.line(line) && !line.is_empty() {

@@ -1,0 +1,105 @@
+//! Kernel programs under measurement: the empty one, ours and `runqlat`'s.
+
+use std::{collections::BTreeMap, fs, process::Command, thread, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{Btf, Ebpf, EbpfLoader, programs::BtfTracePoint};
+
+use crate::child::Running;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/crosstalk-ebpf"));
+
+/// A program that does nothing, on the same hook. Detached on drop.
+pub(crate) struct Empty {
+    _object: Ebpf,
+}
+
+impl Empty {
+    pub(crate) fn attach() -> Result<Empty> {
+        let btf = Btf::from_sys_fs()?;
+        let mut object = EbpfLoader::new().btf(Some(&btf)).load(OBJECT)?;
+        let program = object
+            .program_mut("empty")
+            .context("the object has no empty program")?;
+        let program: &mut BtfTracePoint = program.try_into()?;
+        program.load("sched_switch", &btf)?;
+        program.attach()?;
+        Ok(Empty { _object: object })
+    }
+}
+
+/// The peer. Ended on drop.
+pub(crate) struct Runqlat(Running);
+
+impl Runqlat {
+    const PROGRAMS: usize = 3;
+
+    /// Starts it, and waits until its programs are there.
+    pub(crate) fn start() -> Result<Runqlat> {
+        let process = Running::start(Command::new("runqlat").arg("120"))?;
+        for _ in 0..200 {
+            thread::sleep(Duration::from_millis(25));
+            if counts_of(process.id())?.len() == Runqlat::PROGRAMS {
+                // They are attached right after the last one was loaded.
+                thread::sleep(Duration::from_millis(300));
+                return Ok(Runqlat(process));
+            }
+        }
+        bail!("runqlat did not load its {} programs", Runqlat::PROGRAMS);
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+/// What bpf_stats tells of a program.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) runs: u64,
+    pub(crate) ns: u64,
+}
+
+impl Count {
+    pub(crate) fn since(self, earlier: Count) -> Count {
+        Count {
+            runs: self.runs - earlier.runs,
+            ns: self.ns - earlier.ns,
+        }
+    }
+
+    pub(crate) fn ns_per_run(self) -> f64 {
+        self.ns as f64 / self.runs as f64
+    }
+}
+
+/// Counts of all programs that a process holds, by program id.
+pub(crate) fn counts_of(process: u32) -> Result<BTreeMap<u32, Count>> {
+    let mut counts = BTreeMap::new();
+    for file in fs::read_dir(format!("/proc/{process}/fdinfo"))? {
+        // A file that was closed meanwhile is none of the programs.
+        let Ok(text) = fs::read_to_string(file?.path()) else {
+            continue;
+        };
+        let field = |name: &str| {
+            let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+            rest.trim().parse::<u64>().ok()
+        };
+        // Links name their program too, and have no counts.
+        let (Some(id), Some(runs), Some(ns)) =
+            (field("prog_id:"), field("run_cnt:"), field("run_time_ns:"))
+        else {
+            continue;
+        };
+        counts.insert(id as u32, Count { runs, ns });
+    }
+    Ok(counts)
+}
+
+/// Names of all loaded programs, cut to 15 letters by the kernel.
+pub(crate) fn names() -> BTreeMap<u32, String> {
+    aya::programs::loaded_programs()
+        .flatten()
+        .filter_map(|info| Some((info.id(), info.name_as_str()?.to_owned())))
+        .collect()
+}

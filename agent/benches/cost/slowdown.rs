@@ -1,0 +1,104 @@
+//! How much slower `perf bench sched` gets, in pairs: nothing attached, ours, `runqlat`, in turn.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    child::{output_of, this_program},
+    figure::{Plan, Target, Teller},
+    programs::Runqlat,
+    tables,
+};
+
+/// A benchmark of perf, with its arguments.
+const BENCHES: [(&str, &[&str]); 2] = [
+    ("perf bench sched pipe", &["pipe", "-l", "200000"]),
+    (
+        "perf bench sched messaging",
+        &["messaging", "-g", "10", "-l", "100"],
+    ),
+];
+
+/// Measures all benchmarks.
+pub(crate) fn measure(plan: &Plan) -> Result<()> {
+    for (name, args) in BENCHES {
+        let (mut ours, mut peer, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..plan.alternations {
+            eprintln!(
+                "{name}: alternation {} of {}",
+                number + 1,
+                plan.alternations
+            );
+            let times = alternate(args, number)?;
+            nothing.push(times[0]);
+            ours.push(100.0 * (times[1] / times[0] - 1.0));
+            peer.push(100.0 * (times[2] / times[0] - 1.0));
+        }
+        let teller = Teller {
+            table: tables::SLOWDOWN,
+            load: name,
+        };
+        teller.tell("nothing attached", "s", &nothing, Target::NONE);
+        teller.tell("slower with ours", tables::PER_CENT, &ours, Target::NONE);
+        teller.tell("slower with runqlat", tables::PER_CENT, &peer, Target::NONE);
+    }
+    Ok(())
+}
+
+/// Seconds with nothing, ours and the peer; who comes first changes.
+fn alternate(args: &[&str], number: usize) -> Result<[f64; 3]> {
+    let mut times = [0.0; 3];
+    for place in 0..times.len() {
+        let who = (place + number) % times.len();
+        times[who] = match who {
+            0 => run(args)?,
+            1 => {
+                let _ours = Ours::start()?;
+                run(args)?
+            }
+            _ => {
+                let _peer = Runqlat::start()?;
+                run(args)?
+            }
+        };
+    }
+    Ok(times)
+}
+
+fn run(args: &[&str]) -> Result<f64> {
+    let mut command = Command::new("perf");
+    command.args(["bench", "-f", "simple", "sched"]).args(args);
+    let text = output_of(&mut command)?;
+    let seconds = text.trim().parse();
+    seconds.with_context(|| format!("perf bench printed {text:?}"))
+}
+
+/// The agent, which reads once a second. Ended by the end of its standard input.
+struct Ours(Child);
+
+impl Ours {
+    fn start() -> Result<Ours> {
+        let child = this_program()?
+            .arg("watch")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut ours = Ours(child);
+        let output = ours.0.stdout.take().context("its output is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        anyhow::ensure!(line == "ready\n", "the agent did not start");
+        Ok(ours)
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.0.stdin.take();
+        let _ = self.0.wait();
+    }
+}
