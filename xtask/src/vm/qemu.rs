@@ -83,7 +83,10 @@ fn command(image: &Image, initramfs: &Path, limit: Duration) -> Command {
         .arg("-initrd")
         .arg(initramfs);
     // An oops is a failed test run, not something to limp on from.
-    command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic"]);
+    command.args([
+        "-append",
+        "console=ttyS0 loglevel=5 panic=-1 oops=panic softlockup_panic=1",
+    ]);
     command
 }
 
