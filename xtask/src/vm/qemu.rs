@@ -42,16 +42,13 @@ pub(crate) fn boot(
         done: false,
         reader: Reader::default(),
     };
-    let status = process::stream(
-        command(image, initramfs, limit).env("PATH", path),
-        |line| {
-            writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
-            if !console.line(line) && !line.is_empty() {
-                println!("{name:>5} | {line}");
-            }
-            Ok(())
-        },
-    )?;
+    let status = process::stream(command(image, initramfs, limit).env("PATH", path), |line| {
+        writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
+        if !console.line(line) && !line.is_empty() {
+            println!("{name:>5} | {line}");
+        }
+        Ok(())
+    })?;
     if !console.done {
         let why = match status.code() {
             Some(TIMED_OUT) => format!("stopped after {} s", limit.as_secs()),
