@@ -19,7 +19,8 @@ const METHOD: &str = "\
   `schedstat`, memory from its `status`, maps by what the kernel charges. Two threads in each cgroup wake every 400 ms.
   Maps for more CPUs than there are: all are read as if on-line, and those that do not exist hold zeros.
 - *Slowdown*: pairs of runs with nothing attached, with the agent at one reading a second, and with `runqlat`; who comes
-  first rotates. A figure is the median of the paired ratio.
+  first rotates. A figure is the median of the paired ratio. The pipe is held on one CPU: across two, where the tasks land
+  decides more than anything that is attached.
 
 Medians; *middle half* is from the first to the third quartile of the rounds. Nothing here makes a test fail.
 ";
