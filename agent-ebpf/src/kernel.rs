@@ -97,9 +97,10 @@ impl Task {
         load(self.0, frozen!(OFFSETS.task_prio))
     }
 
+    /// An int, and from 7.2 on a byte: the low byte of both.
     #[inline(always)]
     pub(crate) fn on_rq(self) -> u32 {
-        load(self.0, frozen!(OFFSETS.task_on_rq))
+        load::<u8>(self.0, frozen!(OFFSETS.task_on_rq)) as u32
     }
 
     /// `state` was a long and became an int named `__state` in 5.14.

@@ -24,17 +24,19 @@ pub(crate) fn split_by_sum(
     if sum == 0 {
         return 0;
     }
+    // What does not fit into this wait was before it, nobody knows when.
+    let first = if sum <= wait.end - wait.start { 0 } else { sum };
     let place = match maps::find_track(queue, cfs_rq) {
         Some(place) => place,
-        None => {
-            // What does not fit into this wait was before it, nobody knows when.
-            let fits = sum <= wait.end - wait.start;
-            maps::new_track(queue, cfs_rq, cpu, if fits { 0 } else { sum })
-        }
+        None => maps::new_track(queue, cfs_rq, cpu, first),
     };
     let Some(mut track) = maps::track(place) else {
         return 0;
     };
+    if sum < track.self_time {
+        // The address belongs to another cgroup now.
+        track.reset(cfs_rq, first);
+    }
     let grown = sum.wrapping_sub(track.self_time);
     if grown != 0 && grown < sum.wrapping_add(1) {
         track.self_time = sum;
@@ -97,6 +99,7 @@ struct Hooked {
 pub(crate) fn throttle_down(ctx: &FEntryContext) {
     if let Some(mut hooked) = hooked(ctx)
         && hooked.throttle_count == 0
+        && hooked.track.open == 0
     {
         hooked.track.open = hooked.clock;
         hooked.cpu.throttles_open += 1;

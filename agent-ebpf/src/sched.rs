@@ -45,7 +45,11 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
         }
         Err(reason) => {
             count_drop(cpu, reason);
-            cpu.open_owner = owner_of(next, cpu).0;
+            cpu.open_owner = if next.pid() == 0 {
+                Owner::IDLE.0
+            } else {
+                owner_of(next, cpu).0
+            };
         }
     }
     clock::stop(cpu, timed);
@@ -80,8 +84,12 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
     let known = set.replace(tag, total, total).old;
     let baseline = baseline_or_first(known, prev, total);
     let wait = total.saturating_sub(baseline & SEEN);
-    if wait == 0 || baseline & SUSPECT != 0 {
+    if wait == 0 {
+        return;
+    }
+    if baseline & SUSPECT != 0 {
         cell.phantom_ns += wait;
+        cpu.phantoms += 1;
         return;
     }
     cell.waits += 1;
@@ -198,11 +206,12 @@ pub(crate) extern "C" fn fold(number: u32) -> u32 {
 /// clock that moves with the tick is late.
 #[inline(always)]
 fn part_of(length: u64, last: &mut u64, carry: &mut u64, clock: u64) -> u64 {
-    let due = clock.wrapping_sub(*last).wrapping_add(*carry);
+    // Some kernels set the clock back when a CPU or a virtual machine comes back.
+    let due = clock.saturating_sub(*last) + *carry;
+    *last = clock;
     if due == 0 {
         return 0;
     }
-    *last = clock;
     let part = if due < length { due } else { length };
     *carry = due - part;
     part

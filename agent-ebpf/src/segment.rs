@@ -141,7 +141,7 @@ pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end
         return start;
     };
     if maps::detail() == Detail::Totals as u32 {
-        cpu.segment.cursor = 0;
+        cpu.segment.cursor = cpu.history.open() + 1;
         return end;
     }
     let mut no_room = 0;

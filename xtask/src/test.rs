@@ -12,7 +12,6 @@ use crate::process;
 use crate::report;
 use crate::results::{self, Tally};
 use crate::setup::{self, Kit, Purpose, RustSrc};
-use crate::vm;
 use crate::workspace::Workspace;
 
 struct Context<'a> {
@@ -54,7 +53,7 @@ const CHECKS: [Step; 6] = [
     },
 ];
 
-const TESTS: [Step; 3] = [
+const TESTS: [Step; 2] = [
     Step {
         title: "unit tests",
         run: unit_tests,
@@ -62,10 +61,6 @@ const TESTS: [Step; 3] = [
     Step {
         title: "black-box tests on this machine",
         run: host::black_box,
-    },
-    Step {
-        title: "kernel tests in virtual machines",
-        run: virtual_machines,
     },
 ];
 
@@ -190,12 +185,4 @@ fn unit_tests(context: &Context<'_>) -> Result<Tally> {
         ])
         .args(context.filter);
     results::of(&mut command, "cargo test")
-}
-
-fn virtual_machines(context: &Context<'_>) -> Result<Tally> {
-    vm::run(
-        &context.kit,
-        context.workspace,
-        &vm::Options::all(context.filter),
-    )
 }

@@ -44,18 +44,6 @@ pub(crate) struct Options {
     pub(crate) filter: Vec<String>,
 }
 
-impl Options {
-    /// Every kernel.
-    pub(crate) fn all(filter: &[String]) -> Self {
-        Self {
-            kernels: Vec::new(),
-            refresh: false,
-            limit: LIMIT,
-            filter: filter.to_vec(),
-        }
-    }
-}
-
 /// How one kernel did.
 struct Row {
     series: &'static str,
