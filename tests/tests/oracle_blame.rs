@@ -217,7 +217,16 @@ fn the_wait_belongs_to_the_task_that_gets_the_cpu() {
         .start()
         .expect("the load starts");
     let seen = observe(&mut [spinner(&busy, 1), sleeper]);
-    assert_blame(&seen, &busy, &rare);
+    // Its first and last bursts may find nobody waiting.
+    let (blamed, ran) = (
+        seen.report.blame(&busy.path(), &rare.path()),
+        seen.truth(&rare).run_s(),
+    );
+    let details = seen.report.describe(&busy.path());
+    assert!(
+        blamed <= 1.01 * ran && blamed >= 0.99 * ran - 0.010,
+        "blamed for {blamed} s, ran {ran} s\n{details}"
+    );
     let idle = seen.report.cause(&busy.path(), "idle");
     let wait = seen.truth(&busy).wait_s();
     assert!(

@@ -140,6 +140,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ONE_PERCENT: f64 = 0.01;
+
     /// Runs seconds in which each switch cost so many nanoseconds, 100,000 of them a second.
     fn run(controller: &mut StepDown, start: u64, costs: &[u64]) -> Vec<Detail> {
         let mut work = Work::default();
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn steps_down_after_two_dear_readings_and_comes_back() {
-        let mut controller = StepDown::new(BUDGET);
+        let mut controller = StepDown::new(ONE_PERCENT);
         let details = run(&mut controller, 0, &[200, 200, 50, 200, 200]);
         assert_eq!(details[0], Detail::Full);
         assert_eq!(details[1..4], [Detail::Short; 3]);
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_few_slow_runs_prove_nothing() {
-        let mut controller = StepDown::new(BUDGET);
+        let mut controller = StepDown::new(ONE_PERCENT);
         for second in 0..10 {
             let work = Work {
                 seen: 1_000 * second,
@@ -186,7 +188,7 @@ mod tests {
         fn one_step_at_a_time_and_never_without_cause(
             costs in prop::collection::vec(0u64..300, 1..300),
         ) {
-            let mut controller = StepDown::new(BUDGET);
+            let mut controller = StepDown::new(ONE_PERCENT);
             let details = run(&mut controller, 0, &costs);
             let mut before = Detail::Full;
             for (second, detail) in details.iter().enumerate() {
@@ -206,7 +208,7 @@ mod tests {
         #[test]
         fn always_dear_ends_at_the_cheapest_and_always_cheap_at_the_dearest(cost in 0u64..300) {
             prop_assume!(!(50..=100).contains(&cost));
-            let mut controller = StepDown::new(BUDGET);
+            let mut controller = StepDown::new(ONE_PERCENT);
             let last = run(&mut controller, 0, &[cost; 10]).pop();
             let expected = if cost > 100 { Detail::Totals } else { Detail::Full };
             prop_assert_eq!(last, Some(expected));
