@@ -94,7 +94,10 @@ fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64) {
         ours / wait
     );
     assert!(truth > 0.0, "the quota did not throttle");
-    let within = (ours - truth).abs() <= TOLERANCE * wait;
+    // A throttle ends at the first switch after it; where the kernel kept that one from the program, at the second.
+    let missed = seen.report.accounting("missed") > 0.0;
+    let tolerance = if missed { 0.05 } else { TOLERANCE };
+    let within = (ours - truth).abs() <= tolerance * wait;
     assert!(
         within,
         "throttled {ours} s of {wait} s, cpu.stat says {truth} s\n{}",
