@@ -49,6 +49,18 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    /// With the memory that is in use now.
+    fn now(start_s: f64, start_cpu_s: f64, reading_cpu_s: Vec<f64>) -> Result<Taken> {
+        Ok(Taken {
+            start_s,
+            start_cpu_s,
+            reading_cpu_s,
+            rss_anon_bytes: status("RssAnon:")?,
+            rss_bytes: status("VmRSS:")?,
+            map_bytes: map_bytes()?,
+        })
+    }
+
     fn print(&self) -> Result<()> {
         println!("{}", serde_json::to_string(self)?);
         Ok(())
@@ -73,14 +85,7 @@ pub(crate) fn observe(seconds: u64) -> Result<()> {
             reading_cpu_s.push(cpu_time()? - cpu);
         }
     }
-    let taken = Taken {
-        start_s,
-        start_cpu_s,
-        reading_cpu_s,
-        rss_anon_bytes: status("RssAnon:")?,
-        rss_bytes: status("VmRSS:")?,
-        map_bytes: map_bytes()?,
-    };
+    let taken = Taken::now(start_s, start_cpu_s, reading_cpu_s)?;
     taken.print()
 }
 
@@ -135,14 +140,7 @@ pub(crate) fn capacity(cpus: u32) -> Result<()> {
             reading_cpu_s.push(cpu_time()? - cpu);
         }
     }
-    let taken = Taken {
-        start_s,
-        start_cpu_s,
-        reading_cpu_s,
-        rss_anon_bytes: status("RssAnon:")?,
-        rss_bytes: status("VmRSS:")?,
-        map_bytes: map_bytes()?,
-    };
+    let taken = Taken::now(start_s, start_cpu_s, reading_cpu_s)?;
     drop(programs);
     taken.print()
 }
