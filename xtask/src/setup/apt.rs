@@ -1,8 +1,6 @@
 //! Packages of Debian and Ubuntu: only what lacks is installed, and nothing is ever removed.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Once;
 
@@ -91,48 +89,19 @@ fn install(packages: &[&str]) -> Result<()> {
     );
 }
 
-/// Unpacks a package and what it needs and this machine lacks into a folder, installing nothing.
-pub(super) fn unpack_with_dependencies(package: &str, into: &Path) -> Result<()> {
-    update_once()?;
-    let plan = process::capture(Command::new("apt-get").args([
-        "install",
-        "--simulate",
-        "--no-install-recommends",
-        package,
-    ]))?;
-    let packages = plan
-        .lines()
-        .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
-    let archives = into.join("archives");
-    fs::create_dir_all(&archives)
-        .with_context(|| format!("cannot create {}", archives.display()))?;
-    process::run(
-        Command::new("apt-get")
-            .args(["--quiet=1", "download"])
-            .args(packages)
-            .current_dir(&archives),
-    )?;
-    let listed =
-        fs::read_dir(&archives).with_context(|| format!("cannot list {}", archives.display()))?;
-    for archive in listed {
-        let archive = archive.with_context(|| format!("cannot list {}", archives.display()))?;
-        process::run(
-            Command::new("dpkg-deb")
-                .arg("--extract")
-                .arg(archive.path())
-                .arg(into),
-        )?;
-    }
-    fs::remove_dir_all(&archives).with_context(|| format!("cannot remove {}", archives.display()))
-}
-
 /// Whether the machine's package sources offer a package.
 pub(super) fn has_candidate(package: &str) -> bool {
+    candidate(package).is_some()
+}
+
+/// The version of a package that the machine's package sources offer.
+pub(super) fn candidate(package: &str) -> Option<String> {
     let policy =
         process::capture(Command::new("apt-cache").args(["policy", package])).unwrap_or_default();
-    policy
+    let version = policy
         .lines()
-        .any(|line| line.trim_start().starts_with("Candidate:") && !line.contains("(none)"))
+        .find_map(|line| line.trim_start().strip_prefix("Candidate: "))?;
+    (version != "(none)").then(|| version.to_owned())
 }
 
 fn apt_get() -> Result<Command> {

@@ -1,6 +1,7 @@
 //! Finds or installs what a purpose needs. Safe to repeat: with everything there it only looks.
 
-pub(crate) mod apt;
+mod apt;
+pub(crate) mod archive;
 mod linker;
 mod llvm;
 mod qemu;

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::archive::Apt;
 use super::series::Series;
 use crate::process;
+use crate::setup::archive::Apt;
 
 /// Drivers that tests attach devices with; those built into a kernel are skipped.
 const MODULES: [&str; 4] = ["null_blk", "virtio_blk", "loop", "dm_mod"];
@@ -64,7 +64,7 @@ fn fetch(vm: &Path, series: &Series, folder: &Path) -> Result<()> {
         fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let apt = Apt::open(vm.join("apt").join(series.name), series)?;
+    let apt = Apt::open(vm.join("apt").join(series.name), series.sources)?;
     let packages = series.packages(&apt.names("linux-")?);
     let packages = packages.with_context(|| format!("no package {}", series.wanted()))?;
     println!("    fetching {} …", packages.join(" "));

@@ -1,6 +1,5 @@
 //! Runs the kernel tests on Debian's real kernels, one virtual machine after the other.
 
-mod archive;
 mod image;
 mod init;
 mod initramfs;

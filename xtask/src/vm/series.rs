@@ -2,22 +2,7 @@
 
 use clap::ValueEnum;
 
-/// Which of Debian's archives.
-#[derive(Clone, Copy)]
-pub(crate) enum Archive {
-    /// The ordinary one.
-    Main,
-    /// Security updates.
-    Security,
-}
-
-/// A suite of an archive.
-pub(crate) struct Source {
-    /// The archive.
-    pub(crate) archive: Archive,
-    /// The suite in it.
-    pub(crate) suite: &'static str,
-}
+use crate::setup::archive::{Archive, Source};
 
 /// A kernel series to test on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

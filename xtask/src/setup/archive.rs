@@ -1,4 +1,4 @@
-//! Debian's own kernels: chosen and fetched with a private apt state, so that the machine's package lists stay as they are.
+//! Packages of other Debian suites, fetched with a private apt state: the machine's package lists stay as they are.
 
 use std::env;
 use std::fs;
@@ -7,29 +7,45 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::series::{Archive, Series, Source};
+use super::apt;
 use crate::process;
-use crate::setup::apt;
 
-/// A folder with apt's whole state for one series.
+/// Which of Debian's archives.
+#[derive(Clone, Copy)]
+pub(crate) enum Archive {
+    /// The ordinary one.
+    Main,
+    /// Security updates.
+    Security,
+}
+
+/// A suite of an archive.
+pub(crate) struct Source {
+    /// The archive.
+    pub(crate) archive: Archive,
+    /// The suite in it.
+    pub(crate) suite: &'static str,
+}
+
+/// A folder with apt's whole state for some suites.
 pub(crate) struct Apt {
     folder: PathBuf,
 }
 
 impl Apt {
-    /// Prepares the folder and fetches the package lists of the series' suites.
-    pub(crate) fn open(folder: PathBuf, series: &Series) -> Result<Self> {
+    /// Prepares the folder and fetches the package lists of the suites.
+    pub(crate) fn open(folder: PathBuf, sources: &[Source]) -> Result<Self> {
         for part in ["lists/partial", "cache/archives/partial", "download"] {
             let part = folder.join(part);
             fs::create_dir_all(&part)
                 .with_context(|| format!("cannot create {}", part.display()))?;
         }
-        let lines: Result<Vec<String>> = series.sources.iter().map(source_line).collect();
+        let lines: Result<Vec<String>> = sources.iter().map(source_line).collect();
         write(&folder.join("sources.list"), &lines?.join("\n"))?;
         write(&folder.join("status"), "")?;
         write(&folder.join("apt.conf"), &configuration(&folder))?;
         let apt = Self { folder };
-        let suites: Vec<&str> = series.sources.iter().map(|source| source.suite).collect();
+        let suites: Vec<&str> = sources.iter().map(|source| source.suite).collect();
         process::capture(apt.command("apt-get").arg("update")).with_context(|| {
             format!(
                 "the package lists of {} cannot be fetched",
@@ -43,6 +59,20 @@ impl Apt {
     pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let said = process::capture(self.command("apt-cache").args(["pkgnames", prefix]))?;
         Ok(said.lines().map(str::to_owned).collect())
+    }
+
+    /// A package and all that it needs, as if nothing were installed.
+    pub(crate) fn with_dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let plan = process::capture(self.command("apt-get").args([
+            "install",
+            "--simulate",
+            "--no-install-recommends",
+            package,
+        ]))?;
+        let packages = plan
+            .lines()
+            .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+        Ok(packages.map(str::to_owned).collect())
     }
 
     /// Fetches packages and unpacks them into a folder.
@@ -140,7 +170,7 @@ fn mirror(archive: Archive) -> Result<String> {
     match configured(label)? {
         Some(uri) => Ok(uri),
         None => bail!(
-            "apt on this machine has no source labelled `{label}` to take test kernels from: set {variable} to a mirror's address"
+            "apt on this machine has no source labelled `{label}` to take packages of other suites from: set {variable} to a mirror's address"
         ),
     }
 }
