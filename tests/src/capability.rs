@@ -34,9 +34,25 @@ pub fn waking_moment() -> f64 {
 /// Whether the kernel keeps steal out of a task's run time (`PARAVIRT_TIME_ACCOUNTING`), so that the first field of
 /// schedstat is `run_s`; without it, it is `run_s + steal_s`. The option is visible as a member of the run queue.
 pub fn steal_outside_run_time() -> bool {
+    btf_names("prev_steal_time_rq")
+}
+
+/// Whether a task may sleep while it is still queued (from 6.12 on): when it is moved to another CPU in that state, the
+/// kernel takes the rest of its sleep for run-queue delay.
+pub fn reports_phantom_waits() -> bool {
+    btf_names("sched_delayed")
+}
+
+/// Whether a CPU quota holds back each task by itself, when its turn comes (from 6.18 on), and not its cgroup at once.
+pub fn throttles_each_task() -> bool {
+    btf_names("throttled_limbo_list")
+}
+
+/// Whether this kernel's types have something of that name.
+fn btf_names(name: &str) -> bool {
     let btf = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
-    let member = b"\0prev_steal_time_rq\0";
-    btf.windows(member.len()).any(|window| window == member)
+    let name = [b"\0", name.as_bytes(), b"\0"].concat();
+    btf.windows(name.len()).any(|window| window == name)
 }
 
 /// Whether the hypervisor has reported any steal since boot.
@@ -46,9 +62,7 @@ pub fn steal_clock_moves() -> bool {
 
 /// Whether the kernel can iterate over tasks, which waits in progress need.
 pub fn has_task_iterator() -> bool {
-    let btf = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
-    let symbol = b"\0bpf_iter__task\0";
-    btf.windows(symbol.len()).any(|window| window == symbol)
+    btf_names("bpf_iter__task")
 }
 
 /// The CPU on which single-CPU loads run: the last one, as the first takes most interrupts.

@@ -3,10 +3,13 @@
 //! All threads of a throttled cgroup that want the CPU wait through each throttle, and all of them share one CPU here:
 //! their throttled waits are the kernel's throttled time, times the threads. On a CPU that nobody else uses that is
 //! 400 of 480 ms for 5 threads at 20 of 100 ms, and 0.803 of the wait for 50.
+//!
+//! From 6.18 on the kernel holds back each thread by itself, at its next turn, while its own figure counts from the first
+//! one on: there it is the most that can be throttled, and a neighbour's turns before the last one are missing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tests::capability::test_cpu;
+use tests::capability::{test_cpu, throttles_each_task, unsupported};
 use tests::cgroup::Cgroup;
 use tests::load::{Load, Plan};
 use tests::shape::{Mode, Shape};
@@ -18,6 +21,7 @@ const TOLERANCE: f64 = 0.03;
 
 #[derive(Clone, Copy)]
 struct Case {
+    name: &'static str,
     threads: usize,
     nested: bool,
     neighbor: bool,
@@ -54,20 +58,31 @@ fn check(case: Case) {
         limited.throttled().expect("cpu.stat"),
         CpuTimes::read(Some(test_cpu())),
     );
+    let mut elapsed = Duration::ZERO;
     let seen = observe_while(&mut loads, &[], |loads| {
+        let start = Instant::now();
         std::thread::sleep(WINDOW);
         // Threads that end one by one while they are throttled would not all wait through each throttle.
         limited.lift_quota().expect("our own cgroup");
         loads.iter_mut().for_each(Load::stop);
+        elapsed = start.elapsed();
     });
     let throttled = limited
         .throttled()
         .expect("cpu.stat")
         .saturating_sub(throttled);
-    let throttled = throttled.as_secs_f64() * case.threads as f64;
     let cpu = CpuTimes::read(Some(test_cpu())).since(cpu);
 
-    assert_throttled(&seen, &group, throttled);
+    assert_all_waits(&seen, &group);
+    // The kernel that says so (7.2 does) lets a thread in where its parent is throttled, when a sibling had the CPU before.
+    let escaped = seen.truth(&group).run_s() - elapsed.saturating_sub(throttled).as_secs_f64();
+    println!("ran {escaped:.3} s while throttled");
+    let throttled = throttled.as_secs_f64() * case.threads as f64;
+    if case.nested && escaped > 0.05 * WINDOW.as_secs_f64() {
+        assert_at_most(&seen, &group, throttled);
+        return unsupported(case.name, "a parent's quota that holds all threads");
+    }
+    assert_throttled(&seen, &group, throttled, case.neighbor);
     if !case.neighbor && nobody_else(&seen, &group, cpu) {
         let share = seen.report.cause(&group.path(), "throttled") / seen.report.wait(&group.path());
         let within = (share - case.alone).abs() <= TOLERANCE;
@@ -83,7 +98,19 @@ fn check(case: Case) {
     }
 }
 
-fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64) {
+fn assert_at_most(seen: &Observation, group: &Cgroup, truth: f64) {
+    let (ours, wait) = (
+        seen.report.cause(&group.path(), "throttled"),
+        seen.truth(group).wait_s(),
+    );
+    assert!(
+        ours <= truth + TOLERANCE * wait,
+        "throttled {ours} s of {wait} s, cpu.stat says {truth} s at most\n{}",
+        seen.report.describe(&group.path())
+    );
+}
+
+fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64, neighbor: bool) {
     let path = group.path();
     let (ours, wait) = (
         seen.report.cause(&path, "throttled"),
@@ -97,7 +124,13 @@ fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64) {
     // A throttle ends at the first switch after it; where the kernel kept that one from the program, at the second.
     let missed = seen.report.accounting("missed") > 0.0;
     let tolerance = if missed { 0.05 } else { TOLERANCE };
-    let within = (ours - truth).abs() <= tolerance * wait;
+    // With a neighbour the last of five threads gets its turn a fifth of the throttle later.
+    let less = if neighbor && throttles_each_task() {
+        0.1
+    } else {
+        tolerance
+    };
+    let within = ours <= truth + tolerance * wait && ours >= truth - less * wait;
     assert!(
         within,
         "throttled {ours} s of {wait} s, cpu.stat says {truth} s\n{}",
@@ -108,7 +141,11 @@ fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64) {
         (figure - ours).abs() <= 1e-6,
         "throttled_s is {figure}, as a cause {ours}"
     );
-    // Time on the run queue is accounted in full, whatever its causes.
+}
+
+/// Time on the run queue is accounted in full, whatever its causes.
+fn assert_all_waits(seen: &Observation, group: &Cgroup) {
+    let (path, wait) = (group.path(), seen.truth(group).wait_s());
     let (ours, slack) = (
         seen.report.wait(&path) + seen.report.phantoms(),
         5e-6 * seen.threads(group) as f64,
@@ -150,12 +187,14 @@ fn assert_not_blamed(
 }
 
 const FIVE: Case = Case {
+    name: "five_threads",
     threads: 5,
     nested: false,
     neighbor: false,
     alone: 0.833,
 };
 const FIFTY: Case = Case {
+    name: "fifty_threads",
     threads: 50,
     alone: 0.803,
     ..FIVE
@@ -174,6 +213,7 @@ fn fifty_threads() {
 #[test]
 fn five_threads_below_a_limited_parent() {
     check(Case {
+        name: "five_threads_below_a_limited_parent",
         nested: true,
         ..FIVE
     });
@@ -182,6 +222,7 @@ fn five_threads_below_a_limited_parent() {
 #[test]
 fn fifty_threads_below_a_limited_parent() {
     check(Case {
+        name: "fifty_threads_below_a_limited_parent",
         nested: true,
         ..FIFTY
     });
@@ -190,6 +231,7 @@ fn fifty_threads_below_a_limited_parent() {
 #[test]
 fn a_neighbor_is_not_blamed_for_a_quota() {
     check(Case {
+        name: "a_neighbor_is_not_blamed_for_a_quota",
         neighbor: true,
         ..FIVE
     });
@@ -198,6 +240,7 @@ fn a_neighbor_is_not_blamed_for_a_quota() {
 #[test]
 fn a_neighbor_is_not_blamed_for_the_quota_of_a_parent() {
     check(Case {
+        name: "a_neighbor_is_not_blamed_for_the_quota_of_a_parent",
         neighbor: true,
         nested: true,
         ..FIVE
