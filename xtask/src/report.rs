@@ -30,7 +30,11 @@ pub(crate) fn verdict(tally: &Tally) -> ExitCode {
     for failure in &tally.failures {
         println!("    {failure}");
     }
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    print!("\n{} passed, {} failed", tally.passed, tally.failed);
+    match tally.unsupported.len() {
+        0 => println!(),
+        skipped => println!(", {skipped} skipped"),
+    }
     if tally.failed == 0 && tally.ran() > 0 {
         ExitCode::SUCCESS
     } else {

@@ -12,6 +12,7 @@ use crate::process;
 use crate::report;
 use crate::results::{self, Tally};
 use crate::setup::{self, Kit, Purpose, RustSrc};
+use crate::vm;
 use crate::workspace::Workspace;
 
 struct Context<'a> {
@@ -64,7 +65,13 @@ const TESTS: [Step; 2] = [
     },
 ];
 
-/// Prepares the machine and runs all steps; with a filter only the tests, and of those the matching ones.
+/// Long, so the last of a whole run only: `cargo xtask vm` takes a filter too.
+const KERNELS: [Step; 1] = [Step {
+    title: "kernel tests in virtual machines",
+    run: virtual_machines,
+}];
+
+/// Prepares the machine and runs all steps; with a filter only the tests, and of those the matching ones on this machine.
 pub(crate) fn run(
     workspace: &Workspace,
     rust_src: Option<RustSrc>,
@@ -77,9 +84,13 @@ pub(crate) fn run(
         kit,
         filter,
     };
-    let checks = if filter.is_empty() { &CHECKS[..] } else { &[] };
+    let (checks, kernels) = if filter.is_empty() {
+        (&CHECKS[..], &KERNELS[..])
+    } else {
+        (&[][..], &[][..])
+    };
     let mut sum = Tally::default();
-    for step in checks.iter().chain(&TESTS) {
+    for step in checks.iter().chain(&TESTS).chain(kernels) {
         sum += step.take(&context);
     }
     println!("\nall steps took {}", report::seconds(start.elapsed()));
@@ -185,4 +196,12 @@ fn unit_tests(context: &Context<'_>) -> Result<Tally> {
         ])
         .args(context.filter);
     results::of(&mut command, "cargo test")
+}
+
+fn virtual_machines(context: &Context<'_>) -> Result<Tally> {
+    if !vm::can_boot() {
+        println!("not checked: the test kernels are for x86_64");
+        return Ok(Tally::default());
+    }
+    vm::run(&context.kit, context.workspace, &vm::Options::default())
 }

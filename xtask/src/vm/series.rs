@@ -123,6 +123,11 @@ impl Series {
         }
     }
 
+    /// Whether its kernel is another one every week, with more or fewer faults.
+    pub(crate) fn moves(&self) -> bool {
+        matches!(self.version, Version::AtLeast(_))
+    }
+
     /// The packages that were looked for, for messages.
     pub(crate) fn wanted(&self) -> String {
         let (numbers, or_newer) = match self.version {
