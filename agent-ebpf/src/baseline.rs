@@ -6,7 +6,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::layout::hash;
+use crate::layout::{hash, mix};
 
 /// Sets of the table.
 pub const SETS: u32 = 65_536;
@@ -45,15 +45,17 @@ pub fn tag(pid: u32) -> u64 {
     ((pid as u64) << 32) | 1
 }
 
-/// The set of a task.
+/// The set of a task. Numbers that follow each other are in neighbouring cache lines, two in each:
+/// the threads of a service touch few pages.
 #[inline(always)]
 pub fn set_of(pid: u32) -> u32 {
-    (hash(pid as u64) as u32) & (SETS - 1)
+    (pid >> 1) & (SETS - 1)
 }
 
 #[inline(always)]
 fn seal(tag: u64) -> u64 {
-    hash(tag) & SEEN
+    // Numbers differ in the high half; the value has both.
+    mix(tag ^ (tag >> 29)) & SEEN
 }
 
 /// What [`Set::replace`] found.

@@ -1,6 +1,6 @@
 //! The causes of a wait for a CPU: every nanosecond of a wait has exactly one.
 
-/// Why a runnable task did not run. The order is the order of [`crate::layout::Cell::wait_ns`].
+/// Why a runnable task did not run. The numbers are those of [`crate::layout::Cell::wait_ns`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Cause {
@@ -10,14 +10,14 @@ pub enum Cause {
     SelfInflicted = 1,
     /// A kernel thread ran.
     Kernel = 2,
-    /// A CPU quota of the cgroup, or of one of its ancestors, was used up.
-    Throttled = 3,
-    /// The hypervisor ran something else.
-    Steal = 4,
-    /// The CPU served interrupts, where the kernel accounts that time.
-    Irq = 5,
     /// The CPU was idle.
-    Idle = 6,
+    Idle = 3,
+    /// A CPU quota of the cgroup, or of one of its ancestors, was used up.
+    Throttled = 4,
+    /// The hypervisor ran something else.
+    Steal = 5,
+    /// The CPU served interrupts, where the kernel accounts that time.
+    Irq = 6,
     /// Not known; the reasons are counted in [`crate::layout::Reason`].
     Unattributed = 7,
 }
@@ -31,10 +31,10 @@ impl Cause {
         Cause::Neighbor,
         Cause::SelfInflicted,
         Cause::Kernel,
+        Cause::Idle,
         Cause::Throttled,
         Cause::Steal,
         Cause::Irq,
-        Cause::Idle,
         Cause::Unattributed,
     ];
 

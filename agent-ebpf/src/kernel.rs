@@ -9,6 +9,7 @@ use core::ptr::{read_volatile, write_volatile};
 use agent_ebpf::{
     layout::{ABSENT, Offsets, PF_KTHREAD, Settings},
     owner::KernelFamily,
+    throttle::mark,
 };
 use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
 
@@ -202,14 +203,16 @@ pub(crate) fn cgroup_hierarchy(cgroup: *const u8) -> u32 {
 }
 
 impl CfsRq {
-    /// The address as a number, by way of `scratch`, a value of a map.
+    /// Its identity in the tracks. The verifier refuses arithmetic on pointers: it becomes a number
+    /// by way of `scratch`, a value of a map.
     #[inline(always)]
-    pub(crate) fn address(self, scratch: &mut u64) -> u64 {
+    pub(crate) fn mark(self, scratch: &mut u64) -> u64 {
         // SAFETY: a valid reference; volatile, or the pointer itself would be handed on.
-        unsafe {
+        let address = unsafe {
             write_volatile(scratch, self.0 as u64);
             read_volatile(scratch)
-        }
+        };
+        mark(address as u32)
     }
 
     #[inline(always)]
@@ -221,6 +224,24 @@ impl CfsRq {
     #[inline(always)]
     pub(crate) fn throttled_self_time(self) -> u64 {
         load(self.0, frozen!(OFFSETS.cfs_rq_throttled_self))
+    }
+
+    /// Since when it is held back, in the run queue's clock; 0 when it is not.
+    #[inline(always)]
+    pub(crate) fn throttled_since(self) -> u64 {
+        match frozen!(OFFSETS.cfs_rq_throttled_since) {
+            ABSENT => 0,
+            offset => load(self.0, offset),
+        }
+    }
+
+    /// How many quotas hold it back: its own, and those above it.
+    #[inline(always)]
+    pub(crate) fn throttle_count(self) -> u32 {
+        match frozen!(OFFSETS.cfs_rq_throttle_count) {
+            ABSENT => 0,
+            offset => load(self.0, offset),
+        }
     }
 }
 

@@ -43,24 +43,25 @@ pub mod map {
     pub const CGROUPS_MADE: &str = "CGROUPS_MADE";
 }
 
-/// What one CPU accounted for one owner since attach. Cumulative, nanoseconds unless named.
+/// What one CPU accounted for one owner since attach. Cumulative, nanoseconds unless named. What
+/// most switches change lies in the first cache line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct Cell {
     /// Time on the CPU, without steal and interrupts.
     pub run_ns: u64,
-    /// Stolen by the hypervisor while this owner had the CPU.
-    pub steal_ns: u64,
-    /// Interrupt time while this owner had the CPU, where the kernel accounts it.
-    pub irq_ns: u64,
-    /// Waits by [`Cause`]; their sum is the wait.
-    pub wait_ns: [u64; CAUSES],
     /// Completed waits.
     pub waits: u64,
     /// Switches away because the task blocked.
     pub switches_voluntary: u64,
     /// Switches away because the task was preempted or its slice ended.
     pub switches_involuntary: u64,
+    /// Waits by [`Cause`]; their sum is the wait.
+    pub wait_ns: [u64; CAUSES],
+    /// Stolen by the hypervisor while this owner had the CPU.
+    pub steal_ns: u64,
+    /// Interrupt time while this owner had the CPU, where the kernel accounts it.
+    pub irq_ns: u64,
     /// Moves to another CPU while queued.
     pub migrations: u64,
     /// Waits that the kernel reports and that never were (accounting of delayed dequeue).
@@ -140,7 +141,13 @@ pub fn pair_set(key: u64) -> u32 {
 /// Multiplicative hash (Knuth); the high half is well mixed.
 #[inline(always)]
 pub fn hash(value: u64) -> u64 {
-    value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+    mix(value) >> 32
+}
+
+/// All bits of [`hash`]: no two values have the same.
+#[inline(always)]
+pub(crate) fn mix(value: u64) -> u64 {
+    value.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Why an event was seen and not accounted.
@@ -254,7 +261,7 @@ pub struct Cpu {
     pub steal_clock: u64,
     /// Interrupt clock at the last switch.
     pub irq_clock: u64,
-    /// Steal that did not fit into the slices so far.
+    /// Steal that did not fit into the slices so far, up to [`CARRY`].
     pub steal_carry: u64,
     /// Interrupts, likewise.
     pub irq_carry: u64,
@@ -284,6 +291,8 @@ pub struct Cpu {
     pub moved_lost: u64,
     /// Throttle tracks given to another run queue.
     pub tracks_lost: u64,
+    /// Steal and interrupts that found no slice: the clock was set forward.
+    pub unplaced_ns: u64,
     /// `sched_migrate_task` events that were accounted.
     pub migrations: u64,
     /// Steps of walks.
@@ -300,14 +309,18 @@ pub struct Cpu {
     pub free: FreeSlots,
     /// Room for the parts of the wait in work.
     pub windows: Windows,
-    /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
-    pub address: u64,
     /// The segment of a wait in work.
     pub segment: Segment,
+    /// The late arrival in work.
+    pub late: Late,
     /// The split in work.
     pub split: Split,
     /// The walk in work.
     pub walk: Walk,
+    /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
+    pub address: u64,
+    /// Fills a cache line.
+    pub _line: u64,
     /// What ran on this CPU.
     pub history: History,
 }
@@ -318,14 +331,16 @@ pub struct Cpu {
 pub struct Segment {
     /// In the run queue's clock.
     pub interval: Interval,
-    /// Address of the task's `cfs_rq`; 0 when quotas do not bind the task.
+    /// [`crate::throttle::mark`] of the task's `cfs_rq`; 0 when quotas do not bind the task.
     pub cfs_rq: u64,
     /// Its `throttled_clock_self_time`, where the kernel has one.
     pub throttled_self_time: u64,
+    /// Since when it is held back, or 1 where hooks know; 0 when it is not.
+    pub throttled_since: u64,
     /// Whose wait it is.
     pub owner: u32,
-    /// 1: a quota is set, and nothing tells when it held the task back.
-    pub throttle_unknown: u32,
+    /// Reserved.
+    pub _pad: u32,
     /// The slice before which the walk starts.
     pub cursor: u64,
     /// Result: waited without throttling, nanoseconds.
@@ -333,6 +348,30 @@ pub struct Segment {
     /// Result: throttled, nanoseconds.
     pub throttled_ns: u64,
 }
+
+/// A task that came in a switch that was not seen.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Late {
+    /// When it came, in the run queue's clock.
+    pub arrived: u64,
+    /// Its run-queue delay until then.
+    pub run_delay: u64,
+    /// [`crate::baseline::tag`].
+    pub tag: u64,
+    /// Its number.
+    pub pid: u32,
+    /// Whose time it is.
+    pub owner: u32,
+    /// 1: it never ran before.
+    pub is_new: u32,
+    /// 1: a quota may have held it back, as the segment in work says.
+    pub is_held: u32,
+}
+
+/// The most steal or interrupt time that is carried over: a clock that moves with the tick is late
+/// by less.
+pub const CARRY: u64 = 1_000_000_000;
 
 /// Buckets of the cgroup table.
 pub const CGROUP_BUCKETS: u32 = 2048;
@@ -477,6 +516,8 @@ pub struct Offsets {
     pub cfs_rq_throttled_self: u32,
     /// `cfs_rq.runtime_enabled`, or absent.
     pub cfs_rq_runtime_enabled: u32,
+    /// `cfs_rq.throttled_clock_self`, or absent.
+    pub cfs_rq_throttled_since: u32,
     /// `cfs_rq.throttle_count`, or absent.
     pub cfs_rq_throttle_count: u32,
     /// `rq.clock`.

@@ -225,6 +225,9 @@ pub(crate) fn new_track(cpu: u32, cfs_rq: u64, mut state: Value<Cpu>, self_time:
     }
     state.tracks_lost += lost;
     if let Some(mut track) = track(place) {
+        if track.open != 0 {
+            state.throttles_open = state.throttles_open.saturating_sub(1);
+        }
         track.reset(cfs_rq, self_time);
     }
     place

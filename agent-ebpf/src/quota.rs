@@ -1,8 +1,8 @@
 //! CPU quotas: when they held a run queue back.
 
 use agent_ebpf::{
-    layout::Cpu,
-    throttle::{INTERVALS, Interval, Track},
+    layout::{Cpu, Segment},
+    throttle::{INTERVALS, Interval, mark},
 };
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::FEntryContext};
 
@@ -11,50 +11,65 @@ use crate::{
     maps::{self, Value},
 };
 
-/// Splits a wait by the `cfs_rq`'s own sum of throttled time (6.6 and later), which grows when a
-/// throttle ends: then it ended just now, for the first task of the queue runs at once.
+/// How much of the wait in work on `queue` was throttled, by the `cfs_rq`'s own sum (6.6 and later),
+/// which grows when a throttle ends: then it ended just now, for the first task of the queue runs at
+/// once. `None` when nothing tells which part of the sum belongs to this wait.
 #[inline(always)]
-pub(crate) fn split_by_sum(
-    cpu: Value<Cpu>,
-    queue: u32,
-    cfs_rq: u64,
-    wait: Interval,
-    sum: u64,
-) -> u64 {
-    if sum == 0 {
-        return 0;
-    }
-    // What does not fit into this wait was before it, nobody knows when.
-    let first = if sum <= wait.end - wait.start { 0 } else { sum };
+pub(crate) fn split_by_sum(cpu: Value<Cpu>, queue: u32) -> Option<u64> {
+    let Segment {
+        interval: wait,
+        cfs_rq,
+        throttled_self_time: sum,
+        throttled_since,
+        ..
+    } = cpu.segment;
+    let fits = sum <= wait.end - wait.start;
     let place = match maps::find_track(queue, cfs_rq) {
         Some(place) => place,
-        None => maps::new_track(queue, cfs_rq, cpu, first),
+        None => {
+            let is_first = fits && cpu.tracks_lost == 0;
+            let place = maps::new_track(queue, cfs_rq, cpu, if is_first { 0 } else { sum });
+            if !is_first {
+                return None;
+            }
+            place
+        }
     };
-    let Some(mut track) = maps::track(place) else {
-        return 0;
-    };
+    let mut track = maps::track(place)?;
     if sum < track.self_time {
         // The address belongs to another cgroup now.
-        track.reset(cfs_rq, first);
+        track.reset(cfs_rq, if fits { 0 } else { sum });
+        if !fits {
+            return None;
+        }
     }
     let grown = sum.wrapping_sub(track.self_time);
-    if grown != 0 && grown < sum.wrapping_add(1) {
+    if grown != 0 {
         track.self_time = sum;
         track.push(Interval {
             start: wait.end.saturating_sub(grown),
             end: wait.end,
         });
     }
-    split(cpu, queue, place, wait)
+    track.open = throttled_since;
+    Some(split(cpu, queue, place, wait))
 }
 
-/// Splits a wait by the intervals that the hooks recorded.
+/// How much of the wait in work on `queue` was throttled, by the intervals that the hooks recorded.
+/// `None` when they may be lost.
 #[inline(always)]
-pub(crate) fn split_by_hooks(cpu: Value<Cpu>, queue: u32, cfs_rq: u64, wait: Interval) -> u64 {
-    match maps::find_track(queue, cfs_rq) {
-        Some(place) => split(cpu, queue, place, wait),
-        None => 0,
+pub(crate) fn split_by_hooks(mut cpu: Value<Cpu>, queue: u32) -> Option<u64> {
+    let Some(place) = maps::find_track(queue, cpu.segment.cfs_rq) else {
+        return (cpu.tracks_lost == 0).then_some(0);
+    };
+    let mut track = maps::track(place)?;
+    if track.open != 0 && cpu.segment.throttled_since == 0 {
+        // The cgroup that was held back is gone, and another has its address.
+        track.open = 0;
+        cpu.throttles_open = cpu.throttles_open.saturating_sub(1);
     }
+    let wait = cpu.segment.interval;
+    Some(split(cpu, queue, place, wait))
 }
 
 #[inline(always)]
@@ -88,7 +103,8 @@ pub(crate) extern "C" fn split_step(queue: u32, place: u32) -> u32 {
 /// A `cfs_rq` that a hook is about, with its run queue's state.
 struct Hooked {
     cpu: Value<Cpu>,
-    track: Value<Track>,
+    number: u32,
+    cfs_rq: u64,
     clock: u64,
     throttle_count: u32,
 }
@@ -97,32 +113,50 @@ struct Hooked {
 /// unless another quota holds them already.
 #[inline(always)]
 pub(crate) fn throttle_down(ctx: &FEntryContext) {
-    if let Some(mut hooked) = hooked(ctx)
-        && hooked.throttle_count == 0
-        && hooked.track.open == 0
-    {
-        hooked.track.open = hooked.clock;
+    let Some(mut hooked) = hooked(ctx) else {
+        return;
+    };
+    if hooked.throttle_count != 0 {
+        return;
+    }
+    let place = match maps::find_track(hooked.number, hooked.cfs_rq) {
+        Some(place) => place,
+        None => maps::new_track(hooked.number, hooked.cfs_rq, hooked.cpu, 0),
+    };
+    let Some(mut track) = maps::track(place) else {
+        return;
+    };
+    if track.open == 0 {
         hooked.cpu.throttles_open += 1;
     }
+    track.open = hooked.clock;
 }
 
 /// `tg_unthrottle_up(tg, rq)`, before: the last quota that held it back lets go.
 #[inline(always)]
 pub(crate) fn unthrottle_up(ctx: &FEntryContext) {
-    if let Some(mut hooked) = hooked(ctx)
-        && hooked.throttle_count == 1
-        && hooked.track.open != 0
-    {
-        let interval = Interval {
-            start: hooked.track.open,
-            end: hooked.clock,
-        };
-        hooked.track.open = 0;
-        hooked.cpu.throttles_open = hooked.cpu.throttles_open.saturating_sub(1);
-        hooked.cpu.throttle_end = hooked.clock;
-        if interval.end > interval.start {
-            hooked.track.push(interval);
-        }
+    let Some(mut hooked) = hooked(ctx) else {
+        return;
+    };
+    if hooked.throttle_count != 1 {
+        return;
+    }
+    let place = maps::find_track(hooked.number, hooked.cfs_rq);
+    let Some(mut track) = place.and_then(maps::track) else {
+        return;
+    };
+    if track.open == 0 {
+        return;
+    }
+    let interval = Interval {
+        start: track.open,
+        end: hooked.clock,
+    };
+    track.open = 0;
+    hooked.cpu.throttles_open = hooked.cpu.throttles_open.saturating_sub(1);
+    hooked.cpu.throttle_end = hooked.clock;
+    if interval.end > interval.start {
+        track.push(interval);
     }
 }
 
@@ -134,15 +168,10 @@ fn hooked(ctx: &FEntryContext) -> Option<Hooked> {
     let number: u32 = read(rq, frozen!(OFFSETS.rq_cpu))?;
     let queues: *const u8 = read(group, frozen!(OFFSETS.tg_cfs_rq))?;
     let cfs_rq: *const u8 = read(queues, number * size_of::<u64>() as u32)?;
-    let cpu = maps::cpu(number)?;
-    let place = match maps::find_track(number, cfs_rq as u64) {
-        Some(place) => place,
-        None => maps::new_track(number, cfs_rq as u64, cpu, 0),
-    };
-    let track = maps::track(place)?;
     Some(Hooked {
-        cpu,
-        track,
+        cpu: maps::cpu(number)?,
+        number,
+        cfs_rq: mark(cfs_rq as u32),
         clock: read(rq, frozen!(OFFSETS.rq_clock))?,
         throttle_count: read(cfs_rq, frozen!(OFFSETS.cfs_rq_throttle_count))?,
     })

@@ -7,7 +7,7 @@ use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
     bucket,
     history::Slice,
-    layout::{ABSENT, Cell, Cpu, Drop, ON_RQ_MIGRATING, Reason, TASK_DEAD},
+    layout::{ABSENT, CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
     owner::Owner,
     throttle::Interval,
 };
@@ -72,60 +72,41 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
         return;
     }
     cpu.missed += 1;
-    close_missed(number, prev.last_arrival());
-    let owner = owner_of(prev, cpu);
-    cpu.open_owner = owner.0;
-    let total = prev.run_delay();
-    let tag = baseline::tag(prev.pid());
-    let (Some(mut set), Some(mut cell)) = (maps::baselines(prev.pid()), maps::cell(number, owner))
-    else {
-        return;
+    let pid = prev.pid();
+    cpu.late = Late {
+        arrived: prev.last_arrival(),
+        run_delay: prev.run_delay(),
+        tag: baseline::tag(pid),
+        pid,
+        owner: owner_of(prev, cpu).0,
+        is_new: u32::from(prev.run_count() <= 1),
+        is_held: u32::from(segment::prepare_split(cpu, prev, 0, false)),
     };
-    let known = set.replace(tag, total, total).old;
-    let baseline = baseline_or_first(known, prev, total);
-    let wait = total.saturating_sub(baseline & SEEN);
-    if wait == 0 {
-        return;
-    }
-    if baseline & SUSPECT != 0 {
-        cell.phantom_ns += wait;
-        cpu.phantoms += 1;
-        return;
-    }
-    cell.waits += 1;
-    let interval = Interval {
-        start: cpu.last_switch.saturating_sub(wait),
-        end: cpu.last_switch,
-    };
-    let mut wait = Wait::default();
-    segment::account(cpu, cell, number, prev, owner, interval, &mut wait);
-    maps::count_delay(number, owner, bucket::of_ns(wait.contention));
+    arrive_late(number);
 }
 
-/// Closes the open slice at `end`, when a task came whose switch was not seen. A global function,
-/// as [`fold`].
+/// Accounts the late arrival in work on CPU `number`. A global function, as [`fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn close_missed(number: u32, end: u64) -> u32 {
+pub(crate) extern "C" fn arrive_late(number: u32) -> u32 {
     let Some(mut cpu) = maps::cpu(number) else {
-        return 0;
+        return 1;
     };
-    let owner = Owner(cpu.open_owner);
-    if let Some(mut cell) = maps::cell(number, owner) {
-        cell.run_ns += end - cpu.last_switch;
-    }
-    cpu.last_switch = end;
-    cpu.history.record(Slice {
-        end,
-        steal: 0,
-        irq: 0,
-        owner: owner.0,
-        _pad: 0,
-    });
-    if cpu.history.is_unfolded() {
-        cpu.history.fold();
-    }
-    1
+    let late = cpu.late;
+    close(cpu, number, late.arrived, 0, 0);
+    cpu.open_owner = late.owner;
+    let arrival = Arrival {
+        pid: late.pid,
+        tag: late.tag,
+        owner: Owner(late.owner),
+        at: late.arrived,
+        total: late.run_delay,
+        here: None,
+        is_queued: false,
+        is_new: late.is_new != 0,
+    };
+    arrive(cpu, number, arrival, |_| late.is_held != 0);
+    0
 }
 
 /// Accounts the open slice up to `now`, in the cell that it gives.
@@ -137,8 +118,8 @@ fn advance(
     now: u64,
 ) -> Result<Option<Value<Cell>>, Drop> {
     let start = cpu.last_switch;
-    cpu.last_switch = now;
     if start == 0 || now < start {
+        cpu.last_switch = now;
         cpu.steal_clock = rq.steal_clock();
         cpu.irq_clock = rq.irq_clock();
         cpu.history.start(now);
@@ -151,22 +132,26 @@ fn advance(
     let length = now - start;
     let (mut steal, mut irq) = (0, 0);
     if frozen!(OFFSETS.rq_steal) != ABSENT {
-        let clock = rq.steal_clock();
-        let cpu = &mut *cpu;
-        steal = part_of(length, &mut cpu.steal_clock, &mut cpu.steal_carry, clock);
+        steal = part_of(length, rq.steal_clock(), &mut *cpu, |cpu| {
+            (&mut cpu.steal_clock, &mut cpu.steal_carry)
+        });
     }
     if frozen!(OFFSETS.rq_irq) != ABSENT {
-        let clock = rq.irq_clock();
-        let cpu = &mut *cpu;
-        irq = part_of(
-            length - steal,
-            &mut cpu.irq_clock,
-            &mut cpu.irq_carry,
-            clock,
-        );
+        irq = part_of(length - steal, rq.irq_clock(), &mut *cpu, |cpu| {
+            (&mut cpu.irq_clock, &mut cpu.irq_carry)
+        });
     }
-    let owner = Owner(cpu.open_owner);
-    let mut cell = maps::cell(number, owner);
+    Ok(close(cpu, number, now, steal, irq))
+}
+
+/// Closes the open slice at `end`, in the cell that it gives: `steal` and `irq` of it are not the
+/// owner's.
+#[inline(always)]
+fn close(mut cpu: Value<Cpu>, number: u32, end: u64, steal: u64, irq: u64) -> Option<Value<Cell>> {
+    let length = end.wrapping_sub(cpu.last_switch);
+    let owner = cpu.open_owner;
+    cpu.last_switch = end;
+    let mut cell = maps::cell(number, Owner(owner));
     if let Some(cell) = &mut cell {
         cell.run_ns += length - steal - irq;
         if steal | irq != 0 {
@@ -176,17 +161,17 @@ fn advance(
     }
     if length != 0 {
         cpu.history.record(Slice {
-            end: now,
+            end,
             steal,
             irq,
-            owner: owner.0,
+            owner,
             _pad: 0,
         });
         if cpu.history.is_unfolded() {
             fold(number);
         }
     }
-    Ok(cell)
+    cell
 }
 
 /// Folds a part of the history of CPU `number`.
@@ -205,7 +190,13 @@ pub(crate) extern "C" fn fold(number: u32) -> u32 {
 /// What a clock that runs beside the CPU's took of a slice. What does not fit is carried over: a
 /// clock that moves with the tick is late.
 #[inline(always)]
-fn part_of(length: u64, last: &mut u64, carry: &mut u64, clock: u64) -> u64 {
+fn part_of(
+    length: u64,
+    clock: u64,
+    cpu: &mut Cpu,
+    state: impl FnOnce(&mut Cpu) -> (&mut u64, &mut u64),
+) -> u64 {
+    let (last, carry) = state(cpu);
     // Some kernels set the clock back when a CPU or a virtual machine comes back.
     let due = clock.saturating_sub(*last) + *carry;
     *last = clock;
@@ -213,7 +204,9 @@ fn part_of(length: u64, last: &mut u64, carry: &mut u64, clock: u64) -> u64 {
         return 0;
     }
     let part = if due < length { due } else { length };
-    *carry = due - part;
+    let left = due - part;
+    *carry = if left < CARRY { left } else { CARRY };
+    cpu.unplaced_ns += left.saturating_sub(CARRY);
     part
 }
 
@@ -253,16 +246,57 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
     }
     let owner = owner_of(next, cpu);
     cpu.open_owner = owner.0;
-
     let queued = next.last_queued();
     let here = if queued != 0 && queued < now {
         now - queued
     } else {
         0
     };
-    let before = next.run_delay();
-    let total = before + here;
-    let tag = baseline::tag(pid);
+    let arrival = Arrival {
+        pid,
+        tag: baseline::tag(pid),
+        owner,
+        at: now,
+        total: next.run_delay() + here,
+        here: Some(here),
+        is_queued: queued != 0,
+        is_new: next.run_count() == 0,
+    };
+    arrive(cpu, number, arrival, |start| {
+        segment::prepare_split(cpu, next, start, false)
+    });
+}
+
+/// A task that comes to run on a CPU.
+struct Arrival {
+    pid: u32,
+    tag: u64,
+    owner: Owner,
+    /// When, in the run queue's clock.
+    at: u64,
+    /// Its run-queue delay, with this wait.
+    total: u64,
+    /// The part of it that it waited on this CPU until now; `None`: all that was not accounted.
+    here: Option<u64>,
+    /// Whether it waited at all; else only what was not accounted tells.
+    is_queued: bool,
+    /// Whether it never ran before.
+    is_new: bool,
+}
+
+/// Accounts the wait of a task that comes to run. `is_held` tells whether a quota may have held it
+/// back since a time.
+#[inline(always)]
+fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOnce(u64) -> bool) {
+    let Arrival {
+        pid,
+        tag,
+        owner,
+        at,
+        total,
+        ..
+    } = arrival;
+    let before = total - arrival.here.unwrap_or(0);
     let (Some(mut set), Some(mut cell)) = (maps::baselines(pid), maps::cell(number, owner)) else {
         return;
     };
@@ -270,8 +304,8 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
     if replaced.evicts {
         cpu.baselines_lost += 1;
     }
-    let baseline = baseline_or_first(replaced.old, next, before);
-    if baseline & (SUSPECT | MOVED) == 0 && queued == 0 && before == baseline {
+    let baseline = baseline_or_first(replaced.old, arrival.is_new, before);
+    if baseline & (SUSPECT | MOVED) == 0 && !arrival.is_queued && before == baseline {
         return;
     }
     let seen = baseline & SEEN;
@@ -282,20 +316,32 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
     }
     cell.waits += 1;
     let mut wait = Wait::default();
-    if before > seen {
-        // Spent on other CPUs, and the move was not seen.
-        wait.contention = before - seen;
-        leave_open(cpu, cell, Reason::Migrated, before - seen);
-    }
+    let here = match arrival.here {
+        None => total.saturating_sub(seen),
+        Some(here) => {
+            if before > seen {
+                // Spent on other CPUs, and the move was not seen.
+                wait.contention = before - seen;
+                leave_open(cpu, cell, Reason::Migrated, before - seen);
+            }
+            here
+        }
+    };
     if baseline & MOVED != 0 {
         take_moved(cpu, pid, tag, &mut wait);
     }
     if here != 0 {
-        let interval = Interval {
-            start: now - here,
-            end: now,
-        };
-        segment::account(cpu, cell, number, next, owner, interval, &mut wait);
+        let start = at.saturating_sub(here);
+        let interval = Interval { start, end: at };
+        segment::account(
+            cpu,
+            cell,
+            number,
+            owner,
+            interval,
+            is_held(start),
+            &mut wait,
+        );
     }
     maps::count_delay(number, owner, bucket::of_ns(wait.contention));
     if wait.throttled != 0 {
@@ -305,12 +351,13 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
 
 /// What of the task's run-queue delay is accounted already.
 #[inline(always)]
-fn baseline_or_first(known: Option<u64>, task: Task, run_delay: u64) -> u64 {
+fn baseline_or_first(known: Option<u64>, is_new: bool, run_delay: u64) -> u64 {
     match known {
-        Some(baseline) => baseline,
-        // A task that never ran starts from nothing; of any other only the present is known.
-        None if task.run_count() == 0 => 0,
-        None => run_delay,
+        // What a task that never ran finds, but for a move, is that of another before it.
+        Some(baseline) if !is_new || baseline & MOVED != 0 => baseline,
+        // It starts from nothing; of any other only the present is known.
+        _ if is_new => 0,
+        _ => run_delay,
     }
 }
 
@@ -356,7 +403,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
     let tag = baseline::tag(pid);
     let run_delay = task.run_delay();
     let known = set.find(tag, run_delay);
-    let baseline = baseline_or_first(known, task, run_delay);
+    let baseline = baseline_or_first(known, task.run_count() == 0, run_delay);
     if task.is_dequeue_delayed() {
         // Asleep: the kernel stamps it as waiting on its new run queue, and it is not.
         set.replace(tag, baseline | SUSPECT, run_delay);
@@ -381,11 +428,10 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         wait.contention = run_delay - seen;
         leave_open(cpu, cell, Reason::BeforeStart, run_delay - seen);
     } else {
-        let interval = Interval {
-            start: now.saturating_sub(run_delay - seen),
-            end: now,
-        };
-        segment::account(cpu, cell, number, task, owner, interval, &mut wait);
+        let start = now.saturating_sub(run_delay - seen);
+        let interval = Interval { start, end: now };
+        let is_held = segment::prepare_split(cpu, task, start, true);
+        segment::account(cpu, cell, number, owner, interval, is_held, &mut wait);
     }
     add_moved(pid, tag, baseline & MOVED != 0, wait);
 }

@@ -32,28 +32,32 @@ pub(crate) fn leave_open(mut cpu: Value<Cpu>, mut cell: Value<Cell>, reason: Rea
     cpu.reasons_ns[reason as usize] += ns;
 }
 
-/// Accounts a segment that `task` waited on CPU `number`, up to now.
+/// Accounts a segment that a task waited on CPU `number`, up to the end of its history. `is_held`
+/// tells whether a quota may have held the task back, as [`prepare_split`] does.
 #[inline(always)]
 pub(crate) fn account(
     mut cpu: Value<Cpu>,
     cell: Value<Cell>,
     number: u32,
-    task: Task,
     owner: Owner,
     interval: Interval,
+    is_held: bool,
     wait: &mut Wait,
 ) {
-    if task.prio() >= FAIR_PRIO && may_be_throttled(cpu, task, owner, interval) {
+    if is_held {
+        cpu.segment.interval = interval;
+        cpu.segment.owner = owner.0;
         account_segment(number, 0);
         wait.contention += cpu.segment.contention_ns;
         wait.throttled += cpu.segment.throttled_ns;
         return;
     }
     wait.contention += interval.end - interval.start;
-    if account_newest(cpu, cell, number, owner, interval) {
+    let until = account_newest(cpu, cell, number, owner, interval);
+    if until <= interval.start {
         return;
     }
-    let until = recent_slices(number, owner.0, interval.start, interval.end);
+    let until = recent_slices(number, owner.0, interval.start, until);
     if until > interval.start {
         cpu.segment.interval = Interval {
             start: interval.start,
@@ -64,7 +68,11 @@ pub(crate) fn account(
     }
 }
 
-/// Accounts a segment that lies within the newest slice: most do.
+/// Slices that are looked at on the spot.
+const NEWEST: usize = 2;
+
+/// Accounts what of a segment lies within the newest slices: most lie there wholly. Returns the time
+/// from which on it is told, and leaves the cursor there.
 #[inline(always)]
 fn account_newest(
     mut cpu: Value<Cpu>,
@@ -72,67 +80,80 @@ fn account_newest(
     number: u32,
     owner: Owner,
     interval: Interval,
-) -> bool {
-    let newest = cpu.history.open();
-    let slice = cpu.history.slice(newest);
-    if cpu.history.slice_start(newest) > interval.start
-        || slice.steal | slice.irq != 0
-        || slice.owner == Owner::UNKNOWN.0
-    {
-        return false;
+) -> u64 {
+    let mut until = interval.end;
+    let mut index = cpu.history.open();
+    for _ in 0..NEWEST {
+        let slice = cpu.history.slice(index);
+        let ran = Owner(slice.owner);
+        if slice.steal | slice.irq != 0 || ran.0 == Owner::UNKNOWN.0 {
+            break;
+        }
+        let start = cpu.history.slice_start(index);
+        let from = if start > interval.start {
+            start
+        } else {
+            interval.start
+        };
+        let length = until.saturating_sub(from);
+        until = from;
+        index = index.wrapping_sub(1);
+        if ran.0 == owner.0 {
+            cell.add_wait(Cause::SelfInflicted, length);
+        } else if ran.is_idle() {
+            cell.add_wait(Cause::Idle, length);
+        } else {
+            if ran.is_kernel() {
+                cell.add_wait(Cause::Kernel, length);
+            } else {
+                cell.add_wait(Cause::Neighbor, length);
+            }
+            if !maps::add_blame(number, owner, ran.0, length) {
+                cpu.pairs_full_ns += length;
+            }
+        }
+        if until <= interval.start {
+            return until;
+        }
     }
-    let (length, ran) = (interval.end - interval.start, Owner(slice.owner));
-    if ran.0 == owner.0 {
-        cell.add_wait(Cause::SelfInflicted, length);
-        return true;
-    }
-    if ran.is_idle() {
-        cell.add_wait(Cause::Idle, length);
-        return true;
-    }
-    if ran.is_kernel() {
-        cell.add_wait(Cause::Kernel, length);
-    } else {
-        cell.add_wait(Cause::Neighbor, length);
-    }
-    if !maps::add_blame(number, owner, ran.0, length) {
-        cpu.pairs_full_ns += length;
-    }
-    true
+    cpu.segment.cursor = index.wrapping_add(1);
+    until
 }
 
-/// Whether a quota may have held the task back in the interval; if so the segment is prepared.
+/// Whether a quota may have held the task back since `start`; if so the segment is prepared. A task
+/// that is `moving` may be held back still.
 #[inline(always)]
-fn may_be_throttled(mut cpu: Value<Cpu>, task: Task, owner: Owner, interval: Interval) -> bool {
+pub(crate) fn prepare_split(mut cpu: Value<Cpu>, task: Task, start: u64, moving: bool) -> bool {
+    if task.prio() < FAIR_PRIO {
+        return false;
+    }
     let method = frozen!(SETTINGS.throttle);
-    let mut segment = Segment {
-        interval,
-        owner: owner.0,
-        ..Segment::default()
-    };
+    let mut segment = Segment::default();
     if method == ThrottleMethod::SelfTime as u32 {
-        segment.throttled_self_time = task.cfs_rq().throttled_self_time();
-        if segment.throttled_self_time == 0 {
+        let queue = task.cfs_rq();
+        segment.throttled_self_time = queue.throttled_self_time();
+        if moving {
+            segment.throttled_since = queue.throttled_since();
+        }
+        if segment.throttled_self_time | segment.throttled_since == 0 {
             return false;
         }
-        segment.cfs_rq = task.cfs_rq().address(&mut cpu.address);
+        segment.cfs_rq = queue.mark(&mut cpu.address);
     } else if method == ThrottleMethod::Hooks as u32 {
-        if cpu.throttles_open == 0 && interval.start >= cpu.throttle_end {
+        if cpu.throttles_open == 0 && start >= cpu.throttle_end {
             return false;
         }
-        segment.cfs_rq = task.cfs_rq().address(&mut cpu.address);
-    } else {
-        if method != ThrottleMethod::Unknown as u32 || !task.has_quota() {
-            return false;
-        }
-        segment.throttle_unknown = 1;
+        let queue = task.cfs_rq();
+        segment.cfs_rq = queue.mark(&mut cpu.address);
+        segment.throttled_since = u64::from(queue.throttle_count() != 0);
+    } else if method != ThrottleMethod::Unknown as u32 || !task.has_quota() {
+        return false;
     }
     cpu.segment = segment;
     true
 }
 
-/// Tallies the latest slices of a wait that has just ended; returns the time from which on it is
-/// told. A global function, as [`crate::sched::fold`].
+/// Tallies the slices before the cursor of a wait; returns the time from which on it is told. A global function, as [`crate::sched::fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end: u64) -> u64 {
@@ -141,12 +162,12 @@ pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end
         return start;
     };
     if maps::detail() == Detail::Totals as u32 {
-        cpu.segment.cursor = cpu.history.open() + 1;
         return end;
     }
     let mut no_room = 0;
     let found = recent(
         &cpu.history,
+        cpu.segment.cursor,
         owner,
         Interval { start, end },
         &mut |cause, ns| cell.add_wait(cause, ns),
@@ -174,25 +195,28 @@ pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
     let Some(mut cell) = maps::cell(number, Owner(segment.owner)) else {
         return 1;
     };
-    let length = interval.end - interval.start;
+    let length = interval.end.saturating_sub(interval.start);
     cpu.windows.whole(interval);
     if resumed != 0 {
         attribute(cpu, cell, number, length);
         return 0;
     }
-    if segment.throttle_unknown != 0 {
+    cpu.segment.cursor = cpu.history.open() + 1;
+    let method = frozen!(SETTINGS.throttle);
+    let throttled = if method == ThrottleMethod::SelfTime as u32 {
+        split_by_sum(cpu, number)
+    } else if method == ThrottleMethod::Hooks as u32 {
+        split_by_hooks(cpu, number)
+    } else {
+        None
+    };
+    let Some(throttled) = throttled else {
         cpu.segment.contention_ns = length;
+        cpu.segment.throttled_ns = 0;
         leave_open(cpu, cell, Reason::ThrottleUnknown, length);
         return 0;
-    }
-    cpu.segment.cursor = cpu.history.open() + 1;
-    let throttled = if frozen!(SETTINGS.throttle) == ThrottleMethod::SelfTime as u32 {
-        let sum = segment.throttled_self_time;
-        split_by_sum(cpu, number, segment.cfs_rq, interval, sum)
-    } else {
-        split_by_hooks(cpu, number, segment.cfs_rq, interval)
     };
-    let contention = length - throttled;
+    let contention = length.saturating_sub(throttled);
     cpu.segment.contention_ns = contention;
     cpu.segment.throttled_ns = throttled;
     cell.add_wait(Cause::Throttled, throttled);

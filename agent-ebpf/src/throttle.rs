@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{layout::hash, opaque};
 
 /// Tracks for each CPU.
-pub const TRACKS: u32 = 64;
+pub const TRACKS: u32 = 128;
 /// Places where a run queue's track may be.
 pub const PROBES: u32 = 4;
 /// Intervals that a track keeps.
@@ -27,7 +27,7 @@ pub struct Interval {
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub struct Track {
-    /// Address of the `cfs_rq`; 0 is empty.
+    /// [`mark`] of the `cfs_rq`; 0 is empty.
     pub tag: u64,
     /// `throttled_clock_self_time` when it was last read.
     pub self_time: u64,
@@ -39,6 +39,12 @@ pub struct Track {
     kept: u32,
     /// The ring of intervals.
     intervals: [Interval; INTERVALS],
+}
+
+/// The identity of a run queue, from the low half of its address: never 0.
+#[inline(always)]
+pub fn mark(address: u32) -> u64 {
+    address as u64 | 1
 }
 
 /// The first place to look for a run queue's track.

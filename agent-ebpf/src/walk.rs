@@ -49,17 +49,17 @@ pub struct Recent {
 /// Slices that [`recent`] looks at.
 pub const RECENT: u64 = 4;
 
-/// Tallies the latest slices of a wait of `victim` that has just ended.
+/// Tallies the slices before `cursor` of a wait of `victim`; at most [`RECENT`].
 #[inline(always)]
 pub fn recent(
     history: &History,
+    mut cursor: u64,
     victim: Owner,
     wait: Interval,
     tally: &mut impl FnMut(Cause, u64),
     blame: &mut impl FnMut(u32, u64),
 ) -> Recent {
     let mut until = wait.end;
-    let mut cursor = history.open() + 1;
     // Mostly two take turns: one note for several slices of one culprit.
     let (mut culprit, mut blamed) = (Owner::IDLE.0, 0);
     for _ in 0..RECENT {

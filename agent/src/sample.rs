@@ -162,6 +162,10 @@ pub struct Health {
     pub baselines_lost: u64,
     /// Moved parts of waits that are missing from histograms.
     pub moved_lost: u64,
+    /// Throttle intervals of run queues that were forgotten, for there were too many.
+    pub tracks_lost: u64,
+    /// Steal and interrupts that found no slice: their clock was set forward.
+    pub unplaced_ns: u64,
     /// Tasks that came in a switch for which the kernel skipped the program.
     pub missed: u64,
     /// Phantom waits.

@@ -57,6 +57,8 @@ impl Header {
         slots_exhausted,
         baselines_lost,
         moved_lost,
+        tracks_lost,
+        unplaced_ns,
         missed,
         migrations,
         phantoms,

@@ -62,6 +62,7 @@ pub fn resolve(btf: &Btf, v1: bool) -> Result<Offsets, OffsetsError> {
         se_parent: required(btf, "sched_entity", &["parent"])?,
         cfs_rq_rq: required(btf, "cfs_rq", &["rq"])?,
         cfs_rq_throttled_self: optional("cfs_rq", &["throttled_clock_self_time"]),
+        cfs_rq_throttled_since: optional("cfs_rq", &["throttled_clock_self"]),
         cfs_rq_runtime_enabled: optional("cfs_rq", &["runtime_enabled"]),
         cfs_rq_throttle_count: optional("cfs_rq", &["throttle_count"]),
         rq_clock: required(btf, "rq", &["clock"])?,

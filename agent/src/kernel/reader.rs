@@ -260,6 +260,8 @@ fn add_header(health: &mut Health, header: &Header) {
     health.slots_exhausted += header.slots_exhausted();
     health.baselines_lost += header.baselines_lost();
     health.moved_lost += header.moved_lost();
+    health.tracks_lost += header.tracks_lost();
+    health.unplaced_ns += header.unplaced_ns();
     health.missed += header.missed();
     health.phantoms += header.phantoms();
     health.migrations += header.migrations();

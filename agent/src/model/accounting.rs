@@ -41,6 +41,10 @@ pub struct Accounting {
     pub baselines_lost: Option<u64>,
     /// Moved parts of waits that are missing from histograms.
     pub moved_lost: Option<u64>,
+    /// Run queues whose throttle intervals were forgotten, for there were too many.
+    pub tracks_lost: Option<u64>,
+    /// Steal and interrupts that found no slice, nanoseconds: their clock was set forward.
+    pub unplaced_ns: Option<u64>,
     /// Switches for which the kernel skipped the program, as far as they were noticed.
     pub missed: Option<u64>,
     /// Events that the kernel skipped.
@@ -80,6 +84,8 @@ impl Accounting {
             slots_exhausted: since(|health| health.slots_exhausted),
             baselines_lost: since(|health| health.baselines_lost),
             moved_lost: since(|health| health.moved_lost),
+            tracks_lost: since(|health| health.tracks_lost),
+            unplaced_ns: since(|health| health.unplaced_ns),
             missed: since(|health| health.missed),
             recursion_misses: after
                 .recursion_misses
