@@ -2,7 +2,7 @@
 //! its way it gives baselines to those that sleep.
 
 use agent_ebpf::{
-    baseline,
+    baseline::{self, SUSPECT},
     layout::{ON_RQ_QUEUED, Waiting},
 };
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
@@ -25,16 +25,28 @@ struct IterMeta {
     seq: *mut seq_file,
 }
 
+/// A task that sleeps so long, and is marked as queued all the time, was not just woken.
+const SURELY_ASLEEP_NS: u64 = 10_000_000;
+
 /// Gives a task that sleeps its baseline: what it waited until now is not of interest. Without one
-/// the next wait would lack what passes before it is moved.
+/// the next wait would lack what passes before it is moved. Some kernels mark a sleeper as queued
+/// when they move it ([`crate::sched::migrate`]): its next wait never was.
 #[inline(always)]
 fn seed(task: Task) {
-    if task.on_rq() == 0
-        && task.pid() != 0
-        && let Some(mut set) = maps::baselines(task.pid())
-    {
-        set.seed(baseline::tag(task.pid()), task.run_delay());
+    let asleep = task.on_rq() == 0 || task.is_dequeue_delayed();
+    if !asleep || task.pid() == 0 {
+        return;
     }
+    let Some(mut set) = maps::baselines(task.pid()) else {
+        return;
+    };
+    let (queued, clock) = (task.last_queued(), task.cfs_rq().run_queue().clock());
+    let suspect = if queued != 0 && clock > queued + SURELY_ASLEEP_NS {
+        SUSPECT
+    } else {
+        0
+    };
+    set.seed(baseline::tag(task.pid()), task.run_delay() | suspect);
 }
 
 /// Prints the task if it waits. Its run queue is not locked: the clock may be a moment old.
