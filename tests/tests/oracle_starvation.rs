@@ -9,8 +9,8 @@ use tests::report::Running;
 use tests::shape::{Mode, Shape};
 use tests::stage::observe;
 
-/// More than 2^32 ns, where a shift in 32 bits wraps.
-const LONG_WAIT: Duration = Duration::from_millis(5_500);
+/// More than 2^32 ns, where a shift in 32 bits wraps, twice: the poor one may have a turn in between.
+const LONG_WAIT: Duration = Duration::from_secs(9);
 
 struct Pair {
     poor: Cgroup,
@@ -94,7 +94,7 @@ fn a_wait_beyond_32_bits_of_nanoseconds_does_not_wrap() {
     );
     let truth = truth - phantoms;
     assert!(
-        truth > 4.3,
+        truth > 8.6,
         "the stage failed: the victim waited {truth} s only"
     );
     let quantile = |name: &str| {
@@ -103,11 +103,11 @@ fn a_wait_beyond_32_bits_of_nanoseconds_does_not_wrap() {
             .expect("a quantile")
     };
     let longest = quantile("p999_s");
-    // One bucket is 19 % wide.
+    // The longer part of it at least, and one bucket is 19 % wide.
     let within = longest > 4.0 && longest <= truth * 1.2;
     assert!(
         within,
-        "one wait of about {truth} s, p999 is {longest} s\n{details}"
+        "one or two waits of {truth} s, p999 is {longest} s\n{details}"
     );
     let blamed = seen.report.blame(&path, &pair.rich.path());
     assert!(

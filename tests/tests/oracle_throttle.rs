@@ -74,10 +74,12 @@ fn check(case: Case) {
 
     assert_all_waits(&seen, &group);
     // Some kernels (7.2) let a thread in although its parent is throttled, when a sibling had the CPU before it.
-    let escaped = seen.truth(&group).run_s() - elapsed.saturating_sub(throttled).as_secs_f64();
+    let allowed = elapsed.saturating_sub(throttled).as_secs_f64();
+    let share = if case.neighbor { 0.5 } else { 1.0 };
+    let escaped = seen.truth(&group).run_s() - allowed * share;
     println!("ran {:.3} s while throttled", escaped.max(0.0));
     let throttled = throttled.as_secs_f64() * case.threads as f64;
-    if case.nested && escaped > 0.05 * WINDOW.as_secs_f64() {
+    if case.nested && escaped > 0.03 * WINDOW.as_secs_f64() {
         assert_at_most(&seen, &group, throttled);
         return unsupported(case.name, "a parent's quota that holds all threads");
     }
@@ -124,9 +126,9 @@ fn assert_throttled(seen: &Observation, group: &Cgroup, truth: f64, neighbor: bo
     // A throttle ends at the first switch after it; where the kernel kept that one from the program, at the second.
     let missed = seen.report.accounting("missed") > 0.0;
     let tolerance = if missed { 0.05 } else { TOLERANCE };
-    // With a neighbour the last of five threads gets its turn a fifth of the throttle later.
+    // With a neighbour the last of five threads gets its turn some slices later.
     let less = if neighbor && throttles_each_task() {
-        0.1
+        0.05
     } else {
         tolerance
     };

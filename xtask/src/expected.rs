@@ -14,6 +14,10 @@ const EXPECTED: &[(&str, &[(&str, &str)])] = &[
     (
         "7.2",
         &[
+            (
+                "a_neighbor_is_not_blamed_for_the_quota_of_a_parent",
+                ESCAPES,
+            ),
             ("five_threads_below_a_limited_parent", ESCAPES),
             ("fifty_threads_below_a_limited_parent", ESCAPES),
         ],
