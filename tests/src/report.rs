@@ -59,17 +59,13 @@ impl Running {
         let tasks = tasks.expect("our own child");
         let statuses =
             tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let count = |line: &str| {
+            let count = line.strip_prefix("voluntary_ctxt_switches:")?;
+            count.trim().parse::<u64>().ok()
+        };
         statuses
-            .filter_map(|status| {
-                let line = |line: &str| {
-                    line.strip_prefix("voluntary_ctxt_switches:")?
-                        .trim()
-                        .parse()
-                        .ok()
-                };
-                status.lines().find_map(line)
-            })
-            .sum::<u64>()
+            .filter_map(|status| status.lines().find_map(count))
+            .sum()
     }
 
     /// Ends the interval now and reads the document.
