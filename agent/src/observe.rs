@@ -27,6 +27,9 @@ const SYS: &str = "/sys";
 /// Limits and counters are read for so many cgroups at most, those that ran and waited longest:
 /// one costs some 10 µs, and once in ten seconds 40 µs.
 const MOST_LIMITS: usize = 256;
+/// Who ran and waited for less than this since the last sample, nanoseconds, had no limit to feel:
+/// what is known of its limits is good enough.
+const LEAST_FOR_LIMITS: u64 = 1_000_000;
 
 /// Why the core does not run, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,8 @@ impl Observer {
             tracing::warn!("host counters are missing: {error}");
             HostCounters::default()
         });
-        self.note_cgroups(&reading, monotonic);
+        self.note_names(monotonic);
+        self.note_limits(&reading, monotonic);
         Ok(Sample {
             monotonic,
             wall,
@@ -120,6 +124,15 @@ impl Observer {
             host,
             health: reading.health,
         })
+    }
+
+    /// Between samples: supplies the programs with room for new cgroups, and learns the names of
+    /// those that come and go. Wanted once a second.
+    pub fn keep_up(&mut self) -> Result<(), SampleError> {
+        self.note_online()?;
+        self.reader.keep_up(&self.facts.online);
+        self.note_names(kernel::monotonic());
+        Ok(())
     }
 
     /// The folder of a cgroup that exists, to list its processes.
@@ -143,29 +156,28 @@ impl Observer {
             .ok()
     }
 
-    /// Finds names and limits for those who did something.
-    fn note_cgroups(&mut self, reading: &Reading, now: Duration) {
+    /// Finds limits for those who did something.
+    fn note_limits(&mut self, reading: &Reading, now: Duration) {
+        let active = if self.is_first {
+            self.reader.cgroups().collect()
+        } else {
+            let cgroups = &self.cgroups;
+            most_active(&reading.active, |id| cgroups.has_limits(id))
+        };
+        self.is_first = false;
+        self.cgroups.read_limits(self.with_ancestors(active), now);
+    }
+
+    /// Finds names for those who turned up.
+    fn note_names(&mut self, now: Duration) {
         for made in self.programs.take_made() {
             self.remember(&made, now);
         }
-        let turned_up: Vec<CgroupId> = self.reader.cgroups().collect();
-        let scan = if self.reader.is_short_of_slots() {
-            self.cgroups.scan(now).map(Some)
-        } else {
-            self.cgroups.refresh(turned_up.iter().copied(), now)
-        };
-        match scan {
+        match self.cgroups.refresh(self.reader.cgroups(), now) {
             Ok(Some(_)) => self.reader.scanned(|id| self.cgroups.exists(id)),
             Ok(None) => {}
             Err(error) => tracing::warn!("cgroups cannot be scanned: {error}"),
         }
-        let active = if self.is_first {
-            turned_up
-        } else {
-            most_active(&reading.active)
-        };
-        self.is_first = false;
-        self.cgroups.read_limits(self.with_ancestors(active), now);
     }
 
     /// Limits of a cgroup hold for those below it.
@@ -192,8 +204,15 @@ impl Observer {
     }
 }
 
-fn most_active(active: &BTreeMap<CgroupId, u64>) -> Vec<CgroupId> {
-    let mut ids: Vec<(u64, CgroupId)> = active.iter().map(|(id, ns)| (*ns, *id)).collect();
+fn most_active(
+    active: &BTreeMap<CgroupId, u64>,
+    has_limits: impl Fn(CgroupId) -> bool,
+) -> Vec<CgroupId> {
+    let mut ids: Vec<(u64, CgroupId)> = active
+        .iter()
+        .map(|(id, ns)| (*ns, *id))
+        .filter(|(ns, id)| *ns >= LEAST_FOR_LIMITS || !has_limits(*id))
+        .collect();
     if ids.len() > MOST_LIMITS {
         ids.select_nth_unstable_by(MOST_LIMITS, |one, other| other.cmp(one));
         ids.truncate(MOST_LIMITS);

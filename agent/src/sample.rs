@@ -7,6 +7,8 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fmt,
+    ops::Deref,
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
@@ -41,12 +43,50 @@ pub enum Party {
 }
 
 /// Cumulative counts by bucket of run-queue delay: see [`agent_ebpf::bucket`].
+///
+/// Shared until they change: most parties are idle from one sample to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts(pub Box<[u64; BUCKETS]>);
+pub struct Counts(Arc<[u64; BUCKETS]>);
+
+static NO_COUNTS: LazyLock<Counts> = LazyLock::new(|| Counts(Arc::new([0; BUCKETS])));
 
 impl Default for Counts {
     fn default() -> Counts {
-        Counts(Box::new([0; BUCKETS]))
+        NO_COUNTS.clone()
+    }
+}
+
+impl Deref for Counts {
+    type Target = [u64; BUCKETS];
+
+    fn deref(&self) -> &[u64; BUCKETS] {
+        &self.0
+    }
+}
+
+impl Counts {
+    /// Adds other counts.
+    pub fn add(&mut self, more: &Counts) {
+        if more.is_shared_with(&NO_COUNTS) {
+            return;
+        }
+        if self.is_shared_with(&NO_COUNTS) {
+            *self = more.clone();
+            return;
+        }
+        for (sum, more) in self.change().iter_mut().zip(more.iter()) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    /// The counts, to be changed.
+    pub fn change(&mut self) -> &mut [u64; BUCKETS] {
+        Arc::make_mut(&mut self.0)
+    }
+
+    /// Whether nothing changed between the two; `false` does not say that something did.
+    pub fn is_shared_with(&self, other: &Counts) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -78,6 +118,24 @@ pub struct Account {
 }
 
 impl Account {
+    /// Adds what another account holds.
+    pub fn add(&mut self, more: &Account) {
+        let sum = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        sum(&mut self.run_ns, more.run_ns);
+        sum(&mut self.steal_ns, more.steal_ns);
+        sum(&mut self.irq_ns, more.irq_ns);
+        for (to, more) in self.wait_ns.iter_mut().zip(more.wait_ns) {
+            sum(to, more);
+        }
+        sum(&mut self.waits, more.waits);
+        sum(&mut self.switches_voluntary, more.switches_voluntary);
+        sum(&mut self.switches_involuntary, more.switches_involuntary);
+        sum(&mut self.migrations, more.migrations);
+        sum(&mut self.phantom_ns, more.phantom_ns);
+        self.delay.add(&more.delay);
+        self.throttled.add(&more.throttled);
+    }
+
     /// The wait for one cause.
     pub fn wait(&self, cause: Cause) -> u64 {
         self.wait_ns[cause as usize]
@@ -210,8 +268,6 @@ pub struct Cgroup {
     pub cpuset: Option<Vec<u32>>,
     /// Enforcement periods that passed, ran into the quota, and throttled time over all CPUs.
     pub bandwidth: Option<Bandwidth>,
-    /// Microseconds with at least one waiter (`cpu.pressure`, some, total).
-    pub pressure_some_us: Option<u64>,
 }
 
 /// `cpu.stat` of a cgroup with a quota.

@@ -52,6 +52,22 @@ impl Running {
         running
     }
 
+    /// How often its threads have slept and were woken up.
+    pub fn wake_ups(&self) -> u64 {
+        let child = self.child.as_ref().expect("runs until it is dropped");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id()));
+        let tasks = tasks.expect("our own child");
+        let statuses =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let count = |line: &str| {
+            let count = line.strip_prefix("voluntary_ctxt_switches:")?;
+            count.trim().parse::<u64>().ok()
+        };
+        statuses
+            .filter_map(|status| status.lines().find_map(count))
+            .sum()
+    }
+
     /// Ends the interval now and reads the document.
     pub fn interrupt(self) -> Document {
         sys::signal(

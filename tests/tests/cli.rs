@@ -327,6 +327,26 @@ fn no_colour_in_a_pipe() {
 }
 
 #[test]
+fn the_log_goes_to_standard_error_and_is_silent_unless_something_is_wrong() {
+    let report = |filter: &str| {
+        let mut command = crosstalk(&["report", "--json", "--duration", "1s"]);
+        let output = command.env("RUST_LOG", filter).output();
+        let output = output.expect("the binary starts");
+        // One document and nothing else.
+        Document::parse(&output.stdout);
+        stderr(&output)
+    };
+    let all = report("trace");
+    assert!(all.contains("DEBUG") || all.contains("TRACE"), "{all}");
+    let usual = report("");
+    let lines: Vec<&str> = usual.lines().collect();
+    assert!(
+        matches!(lines[..], [line] if line.starts_with("ready")),
+        "a healthy report says:\n{usual}"
+    );
+}
+
+#[test]
 fn a_closed_pipe_is_silent_success() {
     for args in [
         &["report", "--duration", "1s"][..],

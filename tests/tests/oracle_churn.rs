@@ -1,5 +1,6 @@
-//! Thousands of short-lived cgroups: nothing is lost, nothing goes to a wrong owner, the agent stays up.
+//! Thousands of cgroups, short-lived or idle: nothing is lost, nothing goes to a wrong owner, the agent stays up.
 
+use std::process::Command;
 use std::time::Duration;
 
 use tests::capability::{emulated, leaving_moment};
@@ -80,5 +81,57 @@ fn two_thousand_cgroups_come_and_go() {
     assert!(
         named + other >= truth * 0.99,
         "{named} s and {other} s of others for {truth} s of churn: {events}"
+    );
+}
+
+#[test]
+fn idle_cgroups_leave_room_for_those_that_work() {
+    // More than the maps have slots for; each has one process for a moment, and exists from then on.
+    const IDLE: usize = 1_400;
+    const SLOTS: usize = 1_024;
+    const VISIT: &str =
+        r#"for dir in "$0"/idle-*; do echo $$ >"$dir/cgroup.procs"; sleep 0.015; done"#;
+    let crowd = Cgroup::new().expect("a cgroup");
+    let idle: Vec<Cgroup> = (0..IDLE)
+        .map(|number| crowd.child(&format!("idle-{number}")).expect("a cgroup"))
+        .collect();
+    let worker = Cgroup::new().expect("a cgroup");
+    let shape = Shape::new(Mode::Sleeper)
+        .period(Duration::from_millis(5))
+        .work(Duration::from_millis(1));
+    let load = Plan::new(shape, &worker).start().expect("the load starts");
+    let seen = observe_while(&mut [load], &[], |loads| {
+        let visitor = Command::new("sh")
+            .args(["-c", VISIT])
+            .arg(crowd.dir())
+            .status();
+        assert!(visitor.expect("a shell").success());
+        loads[0].stop();
+    });
+
+    let (path, truth) = (worker.path(), seen.truth(&worker));
+    let ours = seen.report.figure(&path, "run_s");
+    let stolen = seen.report.cpu(&path)["steal_s"].as_f64().unwrap_or(0.0);
+    let slack = truth.run_s() * 0.002 + stolen + leaving_moment() * truth.slices as f64;
+    assert!(
+        (ours - truth.run_s()).abs() <= slack,
+        "{path} ran {ours} s, schedstat {} s\n{}",
+        truth.run_s(),
+        seen.report.describe(&path)
+    );
+    let named = seen.report.entities().iter().filter(|row| {
+        let path = row["cgroup"]["path"].as_str().unwrap_or_default();
+        let ran = row["cpu"]["run_s"].as_f64().unwrap_or(0.0);
+        path.starts_with(&format!("{}/", crowd.path())) && ran > 0.0
+    });
+    let named = named.count();
+    println!(
+        "{named} of {} idle cgroups have an account of their own",
+        idle.len()
+    );
+    assert!(
+        named > SLOTS,
+        "{named} only: {}",
+        seen.report.0["accounting"]
     );
 }

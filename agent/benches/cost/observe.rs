@@ -112,7 +112,6 @@ pub(crate) fn capacity(cpus: u32) -> Result<()> {
     let hierarchy = hierarchy()?;
     let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux"))?;
     let offsets = offsets::resolve(&btf, hierarchy.version == Version::V1)?;
-    drop(btf);
     let settings = Settings {
         cpus,
         slots: SLOTS,
@@ -125,7 +124,8 @@ pub(crate) fn capacity(cpus: u32) -> Result<()> {
     let mut cgroups = Cgroups::new(&hierarchy);
     cgroups.scan(kernel::monotonic())?;
     let online: Vec<u32> = (0..cpus).collect();
-    let loaded = load::load(&offsets, settings)?;
+    let loaded = load::load(&btf, &offsets, settings)?;
+    drop(btf);
     let ids = cgroups.to_sample().into_keys();
     let mut reader = Reader::new(loaded.maps()?, ids, &online);
     let programs = loaded.attach()?;

@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod figures;
 mod interrupt;
+mod log;
 mod output;
 mod page;
 mod report;
@@ -33,6 +34,7 @@ enum Command {
 impl Cli {
     /// Does what was asked for. What went wrong has been said when it returns.
     pub fn run(self) -> Exit {
+        log::install();
         let ran = match self.command {
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args),

@@ -5,15 +5,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::offset_of,
     time::Duration,
 };
 
 use agent_ebpf::{bucket::BUCKETS, layout::Cell};
 
-use crate::sample::{Account, Counts, Party};
+use crate::sample::{Account, CgroupId, Counts, Party};
 
-/// Readings in which a party is still reported after its last slot went: the differences of the
-/// last interval are whole in the first of them.
+/// Readings in which a cgroup is still reported after it went and gave its last slot back: the
+/// differences of the last interval are whole in the first of them.
 const FAREWELL: u8 = 2;
 /// How long it is reported at least, for those who compare with an earlier reading …
 const REMEMBERED: Duration = Duration::from_mins(2);
@@ -41,6 +42,8 @@ struct Total {
 #[derive(Clone, Copy, Debug)]
 struct Left {
     at: Duration,
+    /// Its cgroup is gone as well, as the last scan told.
+    is_gone: bool,
     /// Readings left.
     readings: u8,
 }
@@ -78,7 +81,10 @@ impl Accounts {
             Kind::Delay => &mut total.delay,
             Kind::Throttled => &mut total.throttled,
         };
-        for (sum, grown) in counts.0.iter_mut().zip(grown) {
+        if grown.iter().all(|grown| *grown == 0) {
+            return;
+        }
+        for (sum, grown) in counts.change().iter_mut().zip(grown) {
             *sum = sum.saturating_add(u64::from(*grown));
         }
     }
@@ -100,13 +106,23 @@ impl Accounts {
         if let Some(total) = self.parties.get_mut(&party) {
             total.left = Some(Left {
                 at: now,
+                is_gone: false,
                 readings: FAREWELL,
             });
         }
     }
 
-    /// All accounts; `open_ns` is added to the run time. Afterwards those who left long enough ago
-    /// are forgotten.
+    /// A scan of the cgroup tree. Who exists may run again, and goes on where it was.
+    pub(crate) fn scanned(&mut self, exists: impl Fn(CgroupId) -> bool) {
+        for (party, total) in &mut self.parties {
+            if let (Party::Cgroup(id), Some(left)) = (party, &mut total.left) {
+                left.is_gone = !exists(*id);
+            }
+        }
+    }
+
+    /// All accounts; `open_ns` is added to the run time. Afterwards cgroups that went long enough
+    /// ago are forgotten: what they did is then [`Party::Other`]'s.
     pub(crate) fn report(
         &mut self,
         open_ns: &BTreeMap<Party, u64>,
@@ -133,7 +149,13 @@ impl Accounts {
         if gone.is_empty() {
             return;
         }
-        self.parties.retain(|party, _| !gone.contains(party));
+        let mut other = self.parties.remove(&Party::Other).unwrap_or_default();
+        for party in &gone {
+            if let Some(total) = self.parties.remove(party) {
+                other.absorb(&total);
+            }
+        }
+        self.parties.insert(Party::Other, other);
         self.blame
             .retain(|(victim, culprit), _| !gone.contains(victim) && !gone.contains(culprit));
     }
@@ -143,9 +165,11 @@ impl Accounts {
         let mut over = Vec::new();
         for (party, total) in &mut self.parties {
             match &mut total.left {
-                Some(Left { at, readings: 0 }) => over.push((*at, *party)),
+                Some(Left { is_gone: false, .. }) | None => {}
+                Some(Left {
+                    at, readings: 0, ..
+                }) => over.push((*at, *party)),
                 Some(left) => left.readings -= 1,
-                None => {}
             }
         }
         over.sort_unstable();
@@ -159,6 +183,20 @@ impl Accounts {
 }
 
 impl Total {
+    /// Run time counts as it was reported: whoever compares with an earlier reading does so too.
+    fn absorb(&mut self, part: &Total) {
+        for (sum, part) in self.words.iter_mut().zip(&part.words) {
+            *sum = sum.saturating_add(*part);
+        }
+        let run = offset_of!(Cell, run_ns) / size_of::<u64>();
+        let beyond = part.reported_run_ns.saturating_sub(part.words[run]);
+        self.words[run] = self.words[run].saturating_add(beyond);
+        let run_ns = part.reported_run_ns.max(part.words[run]);
+        self.reported_run_ns = self.reported_run_ns.saturating_add(run_ns);
+        self.delay.add(&part.delay);
+        self.throttled.add(&part.throttled);
+    }
+
     fn report(&mut self, open_ns: u64) -> Account {
         let cell: &Cell = &bytemuck::cast(self.words);
         let run_ns = cell.run_ns.saturating_add(open_ns);
@@ -182,7 +220,6 @@ impl Total {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::CgroupId;
 
     const A: Party = Party::Cgroup(CgroupId(7));
     const B: Party = Party::Cgroup(CgroupId(8));
@@ -219,6 +256,7 @@ mod tests {
         accounts.blame(B, Party::Other, 6);
         accounts.blame(A, A, 9);
         accounts.leave(A, NOW);
+        accounts.scanned(|id| Party::Cgroup(id) != A);
         let none = BTreeMap::new();
         let later = NOW + REMEMBERED;
         for now in [NOW, NOW, NOW, NOW, later] {
@@ -226,7 +264,8 @@ mod tests {
             assert_eq!((reported.len(), blame.len()), (2, 2));
         }
         let (reported, blame) = accounts.report(&none, later);
-        assert_eq!(reported.keys().collect::<Vec<_>>(), [&B]);
+        assert_eq!(reported.keys().collect::<Vec<_>>(), [&B, &Party::Other]);
+        assert_eq!(reported[&Party::Other].run_ns, 1);
         assert_eq!(blame, Blame::from([((B, Party::Other), 6)]));
         assert!(!accounts.has(A));
     }
@@ -236,6 +275,7 @@ mod tests {
         let mut accounts = Accounts::default();
         accounts.add(A, &ran(1));
         accounts.leave(A, NOW);
+        accounts.scanned(|_| false);
         for reading in 0..=FAREWELL {
             let now = NOW + REMEMBERED * u32::from(reading + 1);
             assert_eq!(accounts.report(&BTreeMap::new(), now).0.len(), 1);
@@ -251,12 +291,47 @@ mod tests {
             accounts.add(party, &ran(1));
             accounts.leave(party, NOW + Duration::from_nanos(id));
         }
+        accounts.scanned(|_| false);
         for _ in 0..=FAREWELL {
             accounts.report(&BTreeMap::new(), NOW);
         }
         let (reported, _) = accounts.report(&BTreeMap::new(), NOW);
-        assert_eq!(reported.len(), MOST);
+        assert_eq!(reported.len(), MOST + 1);
+        assert_eq!(reported[&Party::Other].run_ns, 10);
         assert!(!reported.contains_key(&Party::Cgroup(CgroupId(9))));
+    }
+
+    #[test]
+    fn what_is_folded_is_what_was_reported() {
+        let mut accounts = Accounts::default();
+        let open = BTreeMap::from([(A, 50), (Party::Other, 7)]);
+        accounts.add(A, &ran(100));
+        accounts.count(A, Kind::Delay, &[2; BUCKETS]);
+        let sum = |accounts: &mut Accounts, open: &BTreeMap<Party, u64>| -> u64 {
+            let (reported, _) = accounts.report(open, NOW + REMEMBERED);
+            reported.values().map(|account| account.run_ns).sum()
+        };
+        assert_eq!(sum(&mut accounts, &open), 157);
+        accounts.leave(A, NOW);
+        accounts.scanned(|_| false);
+        for _ in 0..=FAREWELL + 1 {
+            assert_eq!(sum(&mut accounts, &BTreeMap::new()), 157);
+        }
+        assert!(!accounts.has(A));
+        let (reported, _) = accounts.report(&BTreeMap::new(), NOW);
+        assert_eq!(reported[&Party::Other].delay[3], 2);
+    }
+
+    #[test]
+    fn an_idle_cgroup_is_never_forgotten() {
+        let mut accounts = Accounts::default();
+        accounts.add(A, &ran(3));
+        accounts.leave(A, NOW);
+        for _ in 0..5 {
+            accounts.scanned(|_| true);
+            let (reported, _) = accounts.report(&BTreeMap::new(), NOW + 9 * REMEMBERED);
+            assert_eq!(reported[&A].run_ns, 3);
+        }
     }
 
     #[test]
@@ -264,6 +339,7 @@ mod tests {
         let mut accounts = Accounts::default();
         accounts.add(A, &ran(1));
         accounts.leave(A, NOW);
+        accounts.scanned(|_| false);
         accounts.add(A, &ran(1));
         for _ in 0..5 {
             let (reported, _) = accounts.report(&BTreeMap::new(), NOW + REMEMBERED);

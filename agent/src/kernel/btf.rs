@@ -8,6 +8,7 @@ use std::{collections::HashMap, io, path::Path};
 use thiserror::Error;
 
 const MAGIC: u16 = 0xeb9f;
+const VERSION: u8 = 1;
 const HEADER: usize = 24;
 
 const INT: u32 = 1;
@@ -15,11 +16,19 @@ const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const ENUM: u32 = 6;
+const FWD: u32 = 7;
+const TYPEDEF: u32 = 8;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
 const DECL_TAG: u32 = 17;
 const ENUM64: u32 = 19;
+
+/// Names of the typedefs of typed tracepoints start so …
+const TRACEPOINT: &[u8] = b"btf_trace_";
+/// … and those of the functions that stand for iterators so.
+const ITERATOR: &[u8] = b"bpf_iter_";
 
 /// Why the types of the kernel are not known.
 #[derive(Debug, Error)]
@@ -45,6 +54,7 @@ pub struct Btf {
     /// Offset of each type in `data`; the type with number 0 is `void`.
     types: Vec<u32>,
     structs: HashMap<Vec<u8>, u32>,
+    /// Those of tracepoints.
     typedefs: HashMap<Vec<u8>, u32>,
     enumerators: HashMap<Vec<u8>, u32>,
 }
@@ -95,13 +105,17 @@ impl Btf {
     }
 
     fn index(&mut self, id: u32, at: usize) -> Option<()> {
-        let name = self.string(word(&self.data, at)?)?.to_vec();
         match self.kind_at(at)? {
             STRUCT => {
+                let name = self.name_at(at)?.to_vec();
                 self.structs.entry(name).or_insert(id);
             }
-            8 => {
-                self.typedefs.entry(name).or_insert(id);
+            TYPEDEF => {
+                let name = self.name_at(at)?;
+                if name.starts_with(TRACEPOINT) {
+                    let name = name.to_vec();
+                    self.typedefs.entry(name).or_insert(id);
+                }
             }
             ENUM => {
                 for i in 0..self.vlen_at(at)? {
@@ -116,6 +130,10 @@ impl Btf {
             _ => {}
         }
         Some(())
+    }
+
+    fn name_at(&self, at: usize) -> Option<&[u8]> {
+        self.string(word(&self.data, at)?)
     }
 
     fn kind_at(&self, at: usize) -> Option<u32> {
@@ -180,7 +198,7 @@ impl Btf {
         for _ in 0..16 {
             let at = self.type_at(id)?;
             match self.kind_at(at)? {
-                8..=11 | 18 => id = word(&self.data, at + 8)?,
+                TYPEDEF..=11 | 18 => id = word(&self.data, at + 8)?,
                 _ => return Some(id),
             }
         }
@@ -212,6 +230,55 @@ impl Btf {
             }
         }
         None
+    }
+
+    /// The types that programs can be attached to, under the same numbers, and nothing else: all
+    /// typed tracepoints, all iterators, and these functions.
+    ///
+    /// For a loader that wants types of its own and takes tens of milliseconds for all of them.
+    pub fn attachable(&self, functions: &[&str]) -> Vec<u8> {
+        let is_wanted = |kind, name: &[u8]| match kind {
+            TYPEDEF => name.starts_with(TRACEPOINT),
+            FUNC => {
+                name.starts_with(ITERATOR) || functions.iter().any(|own| own.as_bytes() == name)
+            }
+            _ => false,
+        };
+        let (mut types, mut strings) = (Vec::new(), vec![0]);
+        let mut end = 0;
+        for at in self.types.iter().skip(1).map(|at| *at as usize) {
+            let kind = self.kind_at(at).unwrap_or(FWD);
+            let name = match kind {
+                TYPEDEF | FUNC => self.name_at(at).filter(|name| is_wanted(kind, name)),
+                _ => None,
+            };
+            let [name_offset, info, target] = match name {
+                Some(name) => {
+                    let offset = strings.len() as u32;
+                    strings.extend_from_slice(name);
+                    strings.push(0);
+                    [offset, kind << 24, 0]
+                }
+                None => [0, FWD << 24, 0],
+            };
+            for word in [name_offset, info, target] {
+                types.extend_from_slice(&word.to_ne_bytes());
+            }
+            if name.is_some() {
+                end = types.len();
+            }
+        }
+        types.truncate(end);
+        let mut all = Vec::with_capacity(HEADER + types.len() + strings.len());
+        all.extend_from_slice(&MAGIC.to_ne_bytes());
+        all.extend_from_slice(&[VERSION, 0]);
+        let (type_bytes, string_bytes) = (types.len() as u32, strings.len() as u32);
+        for word in [HEADER as u32, 0, type_bytes, type_bytes, string_bytes] {
+            all.extend_from_slice(&word.to_ne_bytes());
+        }
+        all.append(&mut types);
+        all.append(&mut strings);
+        all
     }
 
     /// Names of the structures that the arguments of a typed tracepoint point to; `None` for
@@ -271,6 +338,30 @@ mod tests {
             .filter(|name| **name == Some(b"task_struct"))
             .count();
         assert_eq!(tasks, 2);
+    }
+
+    #[test]
+    fn what_programs_attach_to_keeps_its_number() {
+        let path = Path::new("/sys/kernel/btf/vmlinux");
+        if !path.exists() {
+            println!("UNSUPPORTED what_programs_attach_to_keeps_its_number: btf");
+            return;
+        }
+        let btf = Btf::read(path).expect("BTF of the running kernel");
+        let excerpt = Btf::parse(btf.attachable(&["schedule"])).expect("BTF");
+        assert_eq!(excerpt.typedefs, btf.typedefs);
+        assert!(excerpt.types.len() <= btf.types.len() && excerpt.structs.is_empty());
+        for name in ["schedule", "bpf_iter_task"] {
+            let of = |btf: &Btf| {
+                let is_it = |at: &u32| {
+                    let at = *at as usize;
+                    btf.kind_at(at) == Some(FUNC) && btf.name_at(at) == Some(name.as_bytes())
+                };
+                btf.types.iter().skip(1).position(is_it)
+            };
+            assert!(of(&btf).is_some(), "{name}");
+            assert_eq!(of(&excerpt), of(&btf), "{name}");
+        }
     }
 
     #[test]

@@ -137,7 +137,7 @@ mod tests {
         let mut read = |waits| {
             histograms.read(&maps, 3, party, &waited(waits), &mut accounts);
             let (reported, _) = accounts.report(&BTreeMap::new(), std::time::Duration::ZERO);
-            reported.get(&party).map_or(0, |account| account.delay.0[5])
+            reported.get(&party).map_or(0, |account| account.delay[5])
         };
         maps.delays.set_half(3, 20, u32::MAX);
         assert_eq!(read(1), u64::from(u32::MAX));

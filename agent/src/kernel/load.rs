@@ -9,13 +9,14 @@ use agent_ebpf::{
     throttle::TRACKS,
 };
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, Endianness,
     maps::{MapData, RingBuf},
     programs::{BtfTracePoint, FEntry, Iter, Program, ProgramError},
 };
 use thiserror::Error;
 
 use super::{
+    btf::Btf,
     maps::{Maps, MapsError},
     programs::Programs,
     verdict::{Refusal, Verdict, of_object, of_program, one_line},
@@ -83,7 +84,8 @@ impl LoadError {
 #[derive(Debug)]
 pub struct Loaded {
     object: Ebpf,
-    btf: Btf,
+    /// What programs can be attached to.
+    targets: aya::Btf,
     settings: Settings,
     verdicts: BTreeMap<&'static str, Verdict>,
 }
@@ -91,20 +93,20 @@ pub struct Loaded {
 /// Puts the object into the kernel. The throttle method of `settings` is chosen here: how the
 /// programs learn of throttling is a constant to them, and whether the kernel lets them hook its
 /// functions shows only when it is tried.
-pub fn load(offsets: &Offsets, mut settings: Settings) -> Result<Loaded, LoadError> {
-    let btf = Btf::from_sys_fs()?;
+pub fn load(btf: &Btf, offsets: &Offsets, mut settings: Settings) -> Result<Loaded, LoadError> {
+    let targets = aya::Btf::parse(&btf.attachable(&THROTTLE_HOOKS), Endianness::default())?;
     let method = preferred(offsets);
     settings.throttle = method as u32;
     let mut loaded = Loaded {
-        object: load_object(&btf, offsets, &settings)?,
-        btf,
+        object: load_object(offsets, &settings)?,
+        targets,
         settings,
         verdicts: BTreeMap::new(),
     };
     if method == ThrottleMethod::Hooks {
         if !loaded.attach_hooks() {
             loaded.settings.throttle = ThrottleMethod::Unknown as u32;
-            loaded.object = load_object(&loaded.btf, offsets, &loaded.settings)?;
+            loaded.object = load_object(offsets, &loaded.settings)?;
         }
     } else {
         let not_needed = THROTTLE_HOOKS.map(|name| (name, Verdict::NotNeeded));
@@ -123,10 +125,11 @@ fn preferred(offsets: &Offsets) -> ThrottleMethod {
     }
 }
 
-fn load_object(btf: &Btf, offsets: &Offsets, settings: &Settings) -> Result<Ebpf, LoadError> {
+fn load_object(offsets: &Offsets, settings: &Settings) -> Result<Ebpf, LoadError> {
     let (cpus, slots) = (settings.cpus, settings.slots);
     let mut loader = EbpfLoader::new();
-    loader.btf(Some(btf));
+    // The programs have no relocations: see `offsets`.
+    loader.btf(None);
     loader.override_global("OFFSETS", bytemuck::bytes_of(offsets), true);
     loader.override_global("SETTINGS", bytemuck::bytes_of(settings), true);
     for (name, entries) in [
@@ -198,7 +201,7 @@ impl Loaded {
     fn attach_hook(&mut self, name: &str) -> Result<Option<u32>, Option<ProgramError>> {
         let program = self.object.program_mut(name).ok_or(None)?;
         let hook: &mut FEntry = program.try_into()?;
-        hook.load(name, &self.btf)?;
+        hook.load(name, &self.targets)?;
         hook.attach()?;
         Ok(verified(program))
     }
@@ -206,7 +209,7 @@ impl Loaded {
     fn attach_tracepoint(&mut self, name: &str) -> Result<Option<u32>, Option<ProgramError>> {
         let program = self.object.program_mut(name).ok_or(None)?;
         let tracepoint: &mut BtfTracePoint = program.try_into()?;
-        tracepoint.load(name, &self.btf)?;
+        tracepoint.load(name, &self.targets)?;
         tracepoint.attach()?;
         Ok(verified(program))
     }
@@ -218,7 +221,7 @@ impl Loaded {
             .program_mut(TASK_WAITING)
             .ok_or_else(|| optional_refused(None))?;
         let iterator: &mut Iter = program.try_into().map_err(refused)?;
-        iterator.load("task", &self.btf).map_err(refused)?;
+        iterator.load("task", &self.targets).map_err(refused)?;
         let file = iterator.fd().map_err(refused)?.as_fd();
         let waits = WaitList::attach(file)
             .map_err(|error| Verdict::refused_by(&error, "cannot run the iterator"))?;

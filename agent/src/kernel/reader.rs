@@ -34,7 +34,7 @@ pub struct Reading {
     pub blame: BTreeMap<(Party, Party), u64>,
     /// Without what the maps do not hold: `recursion_misses`, `kernel_run_delay_ns`.
     pub health: Health,
-    /// Cgroups whose account changed since the last reading, or is open, with how long they ran
+    /// Cgroups whose account changed since the last of these, or is open, with how long they ran
     /// and waited, nanoseconds.
     pub active: BTreeMap<CgroupId, u64>,
 }
@@ -49,6 +49,16 @@ pub struct Reader {
     pairs: Pairs,
     accounts: Accounts,
     step_down: StepDown,
+    /// Since the last reading that was told.
+    active: BTreeMap<CgroupId, u64>,
+}
+
+/// What a look at the maps finds that is of that instant alone.
+struct Look {
+    cpus: Vec<CpuReading>,
+    /// Open slices by party, nanoseconds.
+    open: BTreeMap<Party, u64>,
+    at: Duration,
 }
 
 impl Reader {
@@ -64,6 +74,7 @@ impl Reader {
             pairs: Pairs::new(&maps),
             accounts: Accounts::default(),
             step_down: StepDown::new(BUDGET),
+            active: BTreeMap::new(),
             slots,
             maps,
         }
@@ -71,7 +82,24 @@ impl Reader {
 
     /// Reads everything.
     pub fn read(&mut self, online: &[u32]) -> Reading {
-        let now = monotonic();
+        let Look { cpus, open, at } = self.look(online);
+        let (accounts, blame) = self.accounts.report(&open, at);
+        Reading {
+            accounts,
+            blame,
+            health: self.health(&cpus),
+            active: std::mem::take(&mut self.active),
+            cpus: cpu_times(&cpus, online),
+        }
+    }
+
+    /// Keeps the slots and the sums in order between readings.
+    pub fn keep_up(&mut self, online: &[u32]) {
+        self.look(online);
+    }
+
+    fn look(&mut self, online: &[u32]) -> Look {
+        let at = monotonic();
         self.find_taken();
         let used: Vec<u32> = self.slots.in_use().collect();
         let cpus = self
@@ -80,33 +108,22 @@ impl Reader {
         let (open, open_slots) = self.open_slices(&cpus);
         let moved = self.add_growth(&used, &open_slots);
         self.add_blame();
-        let active = self.active(&moved);
-        self.turn_slots(&moved, now);
+        self.note_active(&moved);
+        self.turn_slots(&moved, at);
         self.maps.top_up(&mut self.slots, online);
-        self.step(&cpus, now);
-        let (accounts, blame) = self.accounts.report(&open, now);
-        Reading {
-            accounts,
-            blame,
-            health: self.health(&cpus),
-            active,
-            cpus: cpu_times(&cpus, online),
-        }
+        self.step(&cpus, at);
+        Look { cpus, open, at }
     }
 
     /// The tree of cgroups was scanned.
     pub fn scanned(&mut self, exists: impl Fn(CgroupId) -> bool) {
-        self.slots.scanned(exists);
+        self.slots.scanned(&exists);
+        self.accounts.scanned(&exists);
     }
 
     /// The cgroups that have a slot.
     pub fn cgroups(&self) -> impl Iterator<Item = CgroupId> {
         self.slots.holders()
-    }
-
-    /// Whether so few slots are left that those of cgroups which are gone should be found soon.
-    pub fn is_short_of_slots(&self) -> bool {
-        self.slots.free() < self.maps.shape.slots / 4
     }
 
     /// Slots that CPUs gave to cgroups since the last reading.
@@ -186,19 +203,17 @@ impl Reader {
         });
     }
 
-    fn active(&self, moved: &BTreeSet<u32>) -> BTreeMap<CgroupId, u64> {
-        let mut active = BTreeMap::new();
+    fn note_active(&mut self, moved: &BTreeSet<u32>) {
         for slot in moved {
             if let Some(id) = self.slots.holder(*slot) {
                 let grown: Cell = bytemuck::cast(self.sums.grown(*slot));
                 let ns = grown.run_ns + grown.wait_ns.iter().sum::<u64>();
-                *active.entry(id).or_default() += ns;
+                *self.active.entry(id).or_default() += ns;
             }
         }
-        active
     }
 
-    /// Takes slots of cgroups that are gone a step further.
+    /// Takes slots that are to be used again a step further.
     fn turn_slots(&mut self, moved: &BTreeSet<u32>, now: Duration) {
         for step in self.slots.step(|slot| moved.contains(&slot)) {
             match step {

@@ -1,9 +1,10 @@
 //! Who sits in which slot of the maps, and when a slot may be given to another. Pure.
 //!
 //! A slot goes from the pool to a CPU's free list, from there to the cgroup that the CPU meets
-//! first, and back to the pool when the cgroup is gone: after two scans without it and without a
-//! change of its account its entry in the table is cleared, after two more readings the slot is
-//! emptied and gets the next generation. Two CPUs that meet a cgroup at once may give it two slots.
+//! first, and back to the pool when the cgroup is gone, or has been idle for longer than others
+//! while slots are short: its entry in the table is cleared, after two more readings the slot is
+//! emptied and gets the next generation. A cgroup that runs again gets another slot. Two CPUs that
+//! meet a cgroup at once may give it two.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,6 +14,10 @@ use crate::sample::{CgroupId, Party};
 
 /// Scans in a row that a cgroup is missing from before its slot is taken back.
 const SCANS: u8 = 2;
+/// Readings in a row in which a cgroup did nothing before its slot may go to another.
+const IDLE: u32 = 2;
+/// So many slots in a hundred are to be free, for cgroups that turn up.
+const FREE_PERCENT: usize = 25;
 /// Readings between clearing the table's entry and emptying the slot: a CPU that found the entry
 /// a moment before may still be writing.
 const READINGS: u8 = 2;
@@ -23,9 +28,14 @@ enum State {
     Free,
     /// In the free list of a CPU, which may take it at any moment.
     Offered,
-    /// Held by a cgroup that so many scans in a row did not find.
-    Held { id: CgroupId, missing: u8 },
-    /// Held by a cgroup that is gone and that no CPU finds any more, for so many readings.
+    /// Held by a cgroup that so many scans in a row did not find, and that did nothing for so many
+    /// readings.
+    Held {
+        id: CgroupId,
+        missing: u8,
+        idle: u32,
+    },
+    /// Held by a cgroup that no CPU finds there any more, for so many readings.
     Leaving { id: CgroupId, readings: u8 },
 }
 
@@ -35,6 +45,18 @@ struct Slot {
     generation: u8,
     /// Who had it in the generation before: histories of CPUs still name it.
     before: Option<CgroupId>,
+}
+
+impl Slot {
+    /// No CPU is to find its holder there any more.
+    fn clear(&mut self, at: u32) -> Option<Step> {
+        let State::Held { id, .. } = self.state else {
+            return None;
+        };
+        self.state = State::Leaving { id, readings: 0 };
+        let owner = Owner::new(at, self.generation);
+        Some(Step::Clear { id, owner })
+    }
 }
 
 /// What is to be done in the maps.
@@ -120,7 +142,11 @@ impl Slots {
         if let Some(entry) = self.all.get_mut(slot as usize)
             && entry.state == State::Offered
         {
-            entry.state = State::Held { id, missing: 0 };
+            entry.state = State::Held {
+                id,
+                missing: 0,
+                idle: 0,
+            };
             *self.held.entry(id).or_default() += 1;
         }
     }
@@ -128,7 +154,7 @@ impl Slots {
     /// A scan of the cgroup tree.
     pub(crate) fn scanned(&mut self, exists: impl Fn(CgroupId) -> bool) {
         for slot in &mut self.all {
-            if let State::Held { id, missing } = &mut slot.state {
+            if let State::Held { id, missing, .. } = &mut slot.state {
                 *missing = if exists(*id) {
                     0
                 } else {
@@ -141,22 +167,44 @@ impl Slots {
     /// A reading; `moved` are the slots whose account changed since the last, or is open.
     pub(crate) fn step(&mut self, moved: impl Fn(u32) -> bool) -> Vec<Step> {
         let mut steps = Vec::new();
+        let mut available = 0;
+        let mut idle_ones = Vec::new();
         for (at, slot) in (0..).zip(&mut self.all) {
             match &mut slot.state {
-                State::Held { missing, .. } if moved(at) => *missing = 0,
-                State::Held { id, missing } if *missing >= SCANS => {
-                    let id = *id;
-                    let owner = Owner::new(at, slot.generation);
-                    steps.push(Step::Clear { id, owner });
-                    slot.state = State::Leaving { id, readings: 0 };
+                State::Free | State::Offered if at >= SLOT_FIRST_CGROUP => available += 1,
+                State::Leaving { .. } => available += 1,
+                State::Free | State::Offered | State::Held { .. } => {}
+            }
+            match &mut slot.state {
+                State::Held { missing, idle, .. } if moved(at) => (*missing, *idle) = (0, 0),
+                State::Held { missing, .. } if *missing >= SCANS => {
+                    available += 1;
+                    steps.extend(slot.clear(at));
+                }
+                State::Held { idle, .. } => {
+                    *idle = idle.saturating_add(1);
+                    if *idle >= IDLE {
+                        idle_ones.push((*idle, at));
+                    }
                 }
                 State::Leaving { readings, .. } if moved(at) => *readings = 0,
                 State::Leaving { readings, .. } if *readings < READINGS => *readings += 1,
                 State::Leaving { id, .. } => steps.push(Step::Empty { id: *id, slot: at }),
-                State::Free | State::Offered | State::Held { .. } => {}
+                State::Free | State::Offered => {}
             }
         }
+        let lacking = self.wanted_free().saturating_sub(available);
+        idle_ones.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, at) in idle_ones.into_iter().take(lacking) {
+            let slot = self.all.get_mut(at as usize);
+            steps.extend(slot.and_then(|slot| slot.clear(at)));
+        }
         steps
+    }
+
+    fn wanted_free(&self) -> usize {
+        let slots = self.all.len().saturating_sub(SLOT_FIRST_CGROUP as usize);
+        (slots * FREE_PERCENT).div_ceil(100)
     }
 
     /// A slot was emptied: back to the pool. Returns the owner that it has from now on.

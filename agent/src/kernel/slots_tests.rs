@@ -43,6 +43,38 @@ fn who_runs_or_exists_keeps_its_slot() {
 }
 
 #[test]
+fn the_longest_idle_give_way_when_slots_are_short() {
+    let mut slots = Slots::new(SLOTS);
+    let id = |number: u32| CgroupId(u64::from(number));
+    let owners: Vec<Owner> = (0..6).map(|n| slots.assign(id(n)).unwrap()).collect();
+    let runs = |numbers: &'static [usize]| {
+        let slots: Vec<u32> = numbers.iter().map(|n| owners[*n].slot()).collect();
+        move |slot| slots.contains(&slot)
+    };
+    assert_eq!(slots.step(runs(&[0, 1, 2, 4])), []);
+    let cleared = |n: usize| Step::Clear {
+        id: id(n as u32),
+        owner: owners[n],
+    };
+    // Two of the six are to be free.
+    assert_eq!(slots.step(runs(&[0, 1, 2])), [cleared(5), cleared(3)]);
+    for _ in 0..3 {
+        let steps = slots.step(runs(&[0, 1]));
+        assert!(!steps.iter().any(|step| matches!(step, Step::Clear { .. })));
+        for step in steps {
+            let Step::Empty { slot, .. } = step else {
+                continue;
+            };
+            slots.emptied(slot).unwrap();
+        }
+    }
+    assert_eq!(
+        (slots.free(), slots.holds(id(2)), slots.holds(id(3))),
+        (2, true, false)
+    );
+}
+
+#[test]
 fn reserved_slots_are_nobodys() {
     let slots = Slots::new(SLOTS);
     assert_eq!(slots.whose(Owner::IDLE), Whose::Idle);

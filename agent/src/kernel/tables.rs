@@ -17,18 +17,17 @@ use agent_ebpf::{
 use super::{maps::Maps, slots::Slots};
 use crate::sample::CgroupId;
 
-/// Free slots of one CPU at most: a second's worth of new cgroups on a busy host.
-const MOST_FREE: u32 = 128;
-
 impl Maps {
-    /// Gives slots to cgroups before the programs run, to half of all slots at most: the others
-    /// are for cgroups that turn up. Those without one get it when they run.
+    /// Gives slots to cgroups before the programs run, where half of all slots is enough for them:
+    /// then no CPU runs out of free ones at first. Where there are more cgroups, most of them may
+    /// be idle for good, and each gets its slot when it runs.
     pub(crate) fn fill(&self, slots: &mut Slots, ids: impl IntoIterator<Item = CgroupId>) {
-        let reserve = slots.free() / 2;
+        let room = slots.free() as usize / 2;
+        let ids: Vec<CgroupId> = ids.into_iter().take(room + 1).collect();
+        if ids.len() > room {
+            return;
+        }
         for id in ids {
-            if slots.free() <= reserve {
-                break;
-            }
             if slots.holds(id) {
                 continue;
             }
@@ -94,7 +93,7 @@ impl Maps {
         let cpus: Vec<u32> = cpus.iter().filter(known).copied().collect();
         let offered: u32 = cpus.iter().map(|cpu| self.available(*cpu)).sum();
         let share = (slots.free() + offered) / (2 * cpus.len().max(1) as u32);
-        let target = share.clamp(1, MOST_FREE.min(FREE_SLOTS));
+        let target = share.clamp(1, FREE_SLOTS);
         for cpu in cpus {
             for _ in self.available(cpu)..target {
                 let Some(owner) = slots.offer() else {

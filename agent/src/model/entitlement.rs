@@ -26,13 +26,12 @@ const DEEPEST: usize = 64;
 pub(super) struct Entitlements<'a> {
     before: &'a BTreeMap<CgroupId, Cgroup>,
     after: &'a BTreeMap<CgroupId, Cgroup>,
-    /// As they were last known.
-    cgroups: BTreeMap<CgroupId, &'a Cgroup>,
-    children: BTreeMap<CgroupId, Vec<CgroupId>>,
     /// Run and contention wait in nanoseconds: of the cgroup's own tasks …
     own: BTreeMap<CgroupId, u64>,
     /// … and descendants included.
     subtree: BTreeMap<CgroupId, u64>,
+    /// Sum of the weights of active children; `None` where one of them is not known.
+    active_weights: BTreeMap<CgroupId, Option<u64>>,
     active_from_ns: f64,
     capacity_s: Option<f64>,
     seconds: f64,
@@ -48,25 +47,12 @@ impl<'a> Entitlements<'a> {
         host: &HostUse,
     ) -> Entitlements<'a> {
         let seconds = host.length.as_secs_f64();
-        let cgroups: BTreeMap<_, _> = before
-            .cgroups
-            .iter()
-            .chain(&after.cgroups)
-            .map(|(id, cgroup)| (*id, cgroup))
-            .collect();
-        let mut children: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (id, cgroup) in &cgroups {
-            if let Some(parent) = cgroup.parent {
-                children.entry(parent).or_default().push(*id);
-            }
-        }
         let mut entitlements = Entitlements {
             before: &before.cgroups,
             after: &after.cgroups,
-            cgroups,
-            children,
             own: BTreeMap::new(),
             subtree: BTreeMap::new(),
+            active_weights: BTreeMap::new(),
             active_from_ns: ACTIVE_CPUS * seconds * 1e9,
             capacity_s: host.capacity_s(),
             seconds,
@@ -74,6 +60,7 @@ impl<'a> Entitlements<'a> {
             quotas: after.abilities.throttle != Some(ThrottleSource::NoQuotas),
         };
         entitlements.add_demand(parties);
+        entitlements.active_weights = entitlements.weigh_active();
         entitlements
     }
 
@@ -121,21 +108,42 @@ impl<'a> Entitlements<'a> {
         })
     }
 
+    /// As it was last known.
     fn cgroup(&self, id: CgroupId) -> Option<&'a Cgroup> {
-        self.cgroups.get(&id).copied()
+        self.after.get(&id).or_else(|| self.before.get(&id))
     }
 
     fn add_demand(&mut self, parties: &Parties) {
         for (party, usage) in parties.known() {
             let Party::Cgroup(id) = party else { continue };
             let demand = usage.run_ns.saturating_add(usage.wait.contention());
-            let path: Vec<_> = self.path(id).map(|(id, _)| id).collect();
-            for above in path {
+            let mut next = self.find(id);
+            for _ in 0..DEEPEST {
+                let Some((above, cgroup)) = next else { break };
                 let sum = self.subtree.entry(above).or_default();
                 *sum = sum.saturating_add(demand);
+                next = cgroup.parent.and_then(|parent| self.find(parent));
             }
             self.own.insert(id, demand);
         }
+    }
+
+    fn weigh_active(&self) -> BTreeMap<CgroupId, Option<u64>> {
+        let mut sums = BTreeMap::new();
+        for child in self.subtree.keys() {
+            let Some(cgroup) = self.cgroup(*child) else {
+                continue;
+            };
+            if let Some(parent) = cgroup.parent
+                && self.is_active(&self.subtree, *child)
+            {
+                let sum = sums.entry(parent).or_insert(Some(0_u64));
+                *sum = sum
+                    .zip(cgroup.weight)
+                    .map(|(sum, weight)| sum.saturating_add(weight));
+            }
+        }
+        sums
     }
 
     /// The cgroup and its ancestors, root last.
@@ -164,11 +172,12 @@ impl<'a> Entitlements<'a> {
     /// Sum of the weights that compete under a cgroup while `one` of its children, or for `None`
     /// its own tasks, want a CPU.
     fn weights_under(&self, parent: CgroupId, one: Option<CgroupId>) -> Option<f64> {
-        let mut sum = 0.0;
-        for child in self.children.get(&parent).into_iter().flatten() {
-            if one == Some(*child) || self.is_active(&self.subtree, *child) {
-                sum += self.cgroup(*child)?.weight? as f64;
-            }
+        let active = self.active_weights.get(&parent).copied();
+        let mut sum = active.unwrap_or(Some(0))? as f64;
+        if let Some(one) = one
+            && !self.is_active(&self.subtree, one)
+        {
+            sum += self.cgroup(one)?.weight? as f64;
         }
         if one.is_none() || self.is_active(&self.own, parent) {
             sum += TASKS_WEIGHT as f64;

@@ -54,7 +54,6 @@ impl Scene {
             quota: (!root).then_some(Quota::Unlimited),
             cpuset: None,
             bandwidth: None,
-            pressure_some_us: None,
         };
         self.before.cgroups.insert(CgroupId(id), cgroup.clone());
         self.after.cgroups.insert(CgroupId(id), cgroup);
@@ -97,7 +96,7 @@ impl Scene {
         } else {
             &mut account.delay
         };
-        histogram.0[of_ns(ns(each))] += waits;
+        histogram.change()[of_ns(ns(each))] += waits;
     }
 
     /// Waited while another ran.

@@ -15,17 +15,17 @@ impl Histogram {
     /// What was counted between two readings; `None` when a bucket went backwards.
     pub fn between(before: &Counts, after: &Counts) -> Option<Histogram> {
         let mut counts = Counts::default();
-        for (bucket, count) in counts.0.iter_mut().enumerate() {
-            *count = after.0[bucket].checked_sub(before.0[bucket])?;
+        if !before.is_shared_with(after) {
+            for (bucket, count) in counts.change().iter_mut().enumerate() {
+                *count = after[bucket].checked_sub(before[bucket])?;
+            }
         }
         Some(Histogram(counts))
     }
 
     /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Histogram) {
-        for (sum, count) in self.0.0.iter_mut().zip(other.0.0.iter()) {
-            *sum = sum.saturating_add(*count);
-        }
+        self.0.add(&other.0);
     }
 
     /// Counts by bucket: see [`agent_ebpf::bucket`].
@@ -36,14 +36,13 @@ impl Histogram {
     /// How many were counted.
     pub fn count(&self) -> u64 {
         self.0
-            .0
             .iter()
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// How many lie in `bucket` or above.
     pub fn count_from(&self, bucket: usize) -> u64 {
-        let from = self.0.0.iter().skip(bucket);
+        let from = self.0.iter().skip(bucket);
         from.fold(0, |sum, count| sum.saturating_add(*count))
     }
 
@@ -57,7 +56,7 @@ impl Histogram {
         let rank = quantile.clamp(0.0, 1.0) * total as f64;
         let mut below = 0.0;
         let mut highest = None;
-        for (bucket, count) in self.0.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+        for (bucket, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {
             let count = *count as f64;
             if below + count >= rank {
                 let fraction = ((rank - below) / count).clamp(0.0, 1.0);
@@ -72,7 +71,7 @@ impl Histogram {
 
     /// Seconds that the longest took at least: the lower bound of the highest bucket in use.
     pub fn longest_at_least(&self) -> Option<f64> {
-        let highest = self.0.0.iter().rposition(|count| *count > 0)?;
+        let highest = self.0.iter().rposition(|count| *count > 0)?;
         Some(lower_bound(highest))
     }
 }
@@ -109,7 +108,7 @@ mod tests {
     fn histogram(waits: &[u64]) -> Histogram {
         let mut counts = Counts::default();
         for wait in waits {
-            counts.0[of_ns(*wait)] += 1;
+            counts.change()[of_ns(*wait)] += 1;
         }
         Histogram(counts)
     }

@@ -151,10 +151,7 @@ fn unknowns(
     for party in parties.unusable() {
         note(
             "cpu",
-            &format!(
-                "the counters of {} vanished or went backwards",
-                names.label(party)
-            ),
+            &format!("the counters of {} went backwards", names.label(party)),
         );
     }
     unknown

@@ -19,7 +19,7 @@ pub(super) struct PartyBlame {
 /// What all parties did in one interval.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parties {
-    /// `None`: a counter went backwards, or vanished.
+    /// `None`: a counter went backwards.
     pub(super) usage: BTreeMap<Party, Option<Usage>>,
     /// Adds up to neighbor and kernel of each victim.
     pub(super) blame: Vec<PartyBlame>,
@@ -69,24 +69,34 @@ impl Parties {
     }
 }
 
-/// A party without a first reading is new: it counts from 0. One without a second reading has no
-/// interval.
+/// A party without a first reading is new: it counts from 0. One without a second reading was
+/// forgotten in between, and all that it ever did is part of [`Party::Other`] since: there it
+/// counts, beyond what it had done before.
 fn usage(before: &Sample, after: &Sample) -> BTreeMap<Party, Option<Usage>> {
     let new = Account::default();
-    let gone = before
-        .accounts
-        .keys()
-        .filter(|party| !after.accounts.contains_key(party))
-        .map(|party| (*party, None));
-    after
+    let mut usage: BTreeMap<Party, Option<Usage>> = after
         .accounts
         .iter()
         .map(|(party, account)| {
             let first = before.accounts.get(party).unwrap_or(&new);
             (*party, Usage::between(first, account, after.abilities))
         })
-        .chain(gone)
-        .collect()
+        .collect();
+    let is_forgotten = |party: &Party| !after.accounts.contains_key(party);
+    if before.accounts.keys().any(is_forgotten) {
+        let mut first = before.accounts.get(&Party::Other).cloned();
+        let first = first.get_or_insert_default();
+        for (party, account) in &before.accounts {
+            if is_forgotten(party) && *party != Party::Other {
+                first.add(account);
+                usage.insert(*party, Some(Usage::none(after.abilities)));
+            }
+        }
+        let last = after.accounts.get(&Party::Other).unwrap_or(&new);
+        let other = Usage::between(first, last, after.abilities);
+        usage.insert(Party::Other, other);
+    }
+    usage
 }
 
 fn exists(party: Party, after: &Sample) -> bool {

@@ -48,7 +48,7 @@ pub struct Row {
     pub path: OsString,
     /// Its cgroup, for an entity its boundary, as far as known.
     pub cgroup: Option<CgroupId>,
-    /// What it did; `None` when a counter vanished or went backwards.
+    /// What it did; `None` when a counter went backwards.
     pub usage: Option<Usage>,
     /// Waits in progress at the end; `None` where they cannot be listed.
     pub waiting: Option<WaitingNow>,

@@ -55,13 +55,13 @@ pub(super) fn start(proc: &Path, sys: &Path) -> Result<Observer, StartError> {
         rows::pressure(&facts),
         rows::coverage(&counters::kernel_run_delay_ns(proc)),
     ]);
-    drop(btf);
 
     if let Err(error) = kernel::raise_memory_limit() {
         tracing::debug!("the limit on locked memory stays as it is: {error}");
     }
     let settings = settings(&facts, SLOTS, &hierarchy);
-    let loaded = load::load(&offsets, settings).map_err(|error| findings.refused(&error))?;
+    let loaded = load::load(&btf, &offsets, settings).map_err(|error| findings.refused(&error))?;
+    drop(btf);
     let (cgroups, reader) = findings.prepare(&loaded, &hierarchy, &facts)?;
     let programs = loaded.attach().map_err(|error| findings.refused(&error))?;
     kernel::visit_cpus(&facts.online);

@@ -5,13 +5,15 @@ use crate::{host::privileges, sample::Party};
 
 #[test]
 fn limits_are_read_for_those_who_did_most() {
-    let active = (0..1_000).map(|n| (CgroupId(n), n % 500)).collect();
-    let most = most_active(&active);
+    let ms = LEAST_FOR_LIMITS;
+    let active = (0..1_000).map(|n| (CgroupId(n), ms * (n % 500))).collect();
+    let most = most_active(&active, |_| true);
     assert_eq!(most.len(), MOST_LIMITS);
-    let least = 500 - MOST_LIMITS as u64 / 2;
+    let least = ms * (500 - MOST_LIMITS as u64 / 2);
     assert!(most.iter().all(|id| active[id] >= least));
     let one = BTreeMap::from([(CgroupId(3), 0)]);
-    assert_eq!(most_active(&one), [CgroupId(3)]);
+    assert_eq!(most_active(&one, |_| false), [CgroupId(3)]);
+    assert_eq!(most_active(&one, |_| true), []);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::{
         Model,
         fixture::{Scene, kernel},
     },
+    sample::Party,
 };
 
 /// Asked without any option.
@@ -62,6 +63,50 @@ pub(super) fn noisy() -> Scene {
     scene.waited_for(web, kworker, 0.1, 0.001);
     scene.quota(5, 0.05);
     scene.waited(job, Cause::Throttled, 9.0, 0.090);
+    scene
+}
+
+/// A service that nobody disturbs.
+pub(super) fn calm() -> Scene {
+    let mut scene = Scene::new(2);
+    let web = scene.cgroup(2, "/web.service");
+    scene.ran(web, 1.0);
+    scene
+}
+
+/// Tenants with a long name, a name that means something to a terminal, and names that end alike.
+pub(super) fn hostile_names() -> Scene {
+    let mut scene = Scene::new(2);
+    let long = format!("/{}.service", "a-very-long-name-of-a-service-".repeat(5));
+    let victim = scene.cgroup(2, &long);
+    let hostile = scene.cgroup(3, b"/\x1b[31mred\r\n\xff");
+    scene.ran(victim, 2.0);
+    scene.ran(hostile, 15.0);
+    scene.waited_for(victim, hostile, 5.0, 0.050);
+    for (id, path) in [
+        (10, "/x"),
+        (11, "/x/a.service"),
+        (12, "/y"),
+        (13, "/y/a.service"),
+    ] {
+        let party = scene.cgroup(id, path);
+        scene.ran(party, 0.1);
+    }
+    scene
+}
+
+/// A task that starves, beside a crowd that takes turns in short waits.
+pub(super) fn starving() -> Scene {
+    let mut scene = Scene::new(2);
+    let web = scene.cgroup(2, "/web.service");
+    scene.waiting(web, 7.0);
+    let storm: Vec<Party> = (3..9)
+        .map(|id| scene.cgroup(id, format!("/storm{id}")))
+        .collect();
+    for pair in storm.windows(2) {
+        scene.ran(pair[0], 2.0);
+        scene.waited_for(pair[0], pair[1], 2.0, 0.000_05);
+    }
     scene
 }
 

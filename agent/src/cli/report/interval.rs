@@ -14,9 +14,11 @@ use crate::{
 
 /// Until then histories have begun, and waits have one to be attributed from.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Meanwhile many cgroups run for the first time: they are given room so many times.
+const WARM_UP_STEPS: u32 = 5;
 
-/// Between readings inside the interval, which keep the programs supplied with room for new
-/// cgroups and the names of those that come and go.
+/// Between looks inside the interval, which keep the programs supplied with room for new cgroups
+/// and find the names of those that come and go.
 const UPKEEP: Duration = Duration::from_secs(1);
 
 /// What an interval begins and ends with.
@@ -41,10 +43,14 @@ pub(super) async fn observe(duration: Duration) -> anyhow::Result<Course> {
     // Before anything is attached, so that it is detached in order.
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
     let mut observer = Observer::start()?;
-    tokio::select! {
-        biased;
-        exit = interrupts.next() => return Ok(Course::Interrupted(exit)),
-        () = sleep(WARM_UP) => {}
+    for _ in 0..WARM_UP_STEPS {
+        tokio::select! {
+            biased;
+            exit = interrupts.next() => return Ok(Course::Interrupted(exit)),
+            () = sleep(WARM_UP / WARM_UP_STEPS) => {
+                observer.keep_up().context("cannot start the interval")?;
+            }
+        }
     }
     let processes = Snapshot::all(Path::new("/proc")).ok();
     let before = observer.sample().context("cannot start the interval")?;
@@ -73,7 +79,7 @@ async fn wait(duration: Duration, observer: &mut Observer, interrupts: &mut Inte
             () = sleep_until(start + duration) => return true,
             () = sleep_until(upkeep) => {
                 // What fails now fails at the end as well, and is told then.
-                let _ = observer.sample();
+                let _ = observer.keep_up();
                 upkeep = Instant::now() + UPKEEP;
             }
             _ = frames.tick() => progress.show(start.elapsed()),

@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::log;
+
 const FRAME: Duration = Duration::from_millis(200);
 
 /// Shown until it is dropped.
@@ -32,6 +34,7 @@ impl Progress {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(format!("observing for {length}"));
+        log::appear_above(&bar);
         Progress::Bar(bar)
     }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     host::text::display_bytes,
     model::host::CpuUse,
-    signal::{Blindness, Hurt, Verdict},
+    signal::{Blindness, Hurt, Note, OwnCause, Verdict},
 };
 
 /// Rows shown unless asked otherwise.
@@ -131,7 +131,8 @@ fn waiting(page: &mut Page, findings: &Findings) {
 }
 
 fn notes(page: &mut Page, findings: &Findings) {
-    let notes = &findings.signals.notes;
+    let notes = findings.signals.notes.iter();
+    let notes: Vec<&Note> = notes.filter(|note| !is_minor(findings, note)).collect();
     if notes.is_empty() {
         return;
     }
@@ -145,6 +146,13 @@ fn notes(page: &mut Page, findings: &Findings) {
         notes.len().saturating_sub(few(findings)),
         ["more", "more"],
     );
+}
+
+/// Who lost more to neighbors has been told of, and two losses of different wholes confuse.
+fn is_minor(findings: &Findings, note: &Note) -> bool {
+    let mut hurt = findings.signals.hurt.iter();
+    note.cause == OwnCause::SelfContention
+        && hurt.any(|hurt| hurt.row == note.row && hurt.lost_ns >= note.lost_ns)
 }
 
 fn host(page: &mut Page, findings: &Findings) {

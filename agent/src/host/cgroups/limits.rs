@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::{
-    host::{cpus, hierarchy::Version, pressure::some_total_us, read},
+    host::{cpus, hierarchy::Version, read},
     sample::{Bandwidth, Quota},
 };
 
@@ -28,13 +28,6 @@ impl Settings {
     }
 }
 
-/// What the kernel counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counters {
-    pub(super) bandwidth: Option<Bandwidth>,
-    pub(super) pressure_some_us: Option<u64>,
-}
-
 /// Weight and quota. The cpuset may sit in another folder.
 pub(super) fn settings(version: Version, folder: &Path) -> Settings {
     let (weight, quota) = match version {
@@ -48,17 +41,10 @@ pub(super) fn settings(version: Version, folder: &Path) -> Settings {
     }
 }
 
-/// `cpu.stat` is read only where a quota is set: on version 2 reading it makes the kernel add up
-/// the statistics of all CPUs.
-pub(super) fn counters(folder: &Path, limited: bool) -> Counters {
-    let stat = limited
-        .then(|| read::text(&folder.join("cpu.stat")).ok())
-        .flatten();
-    let pressure = read::text(&folder.join("cpu.pressure")).ok();
-    Counters {
-        bandwidth: stat.as_deref().and_then(bandwidth),
-        pressure_some_us: pressure.as_deref().and_then(some_total_us),
-    }
+/// What the quota did. On version 2 reading it makes the kernel add up the statistics of all CPUs,
+/// so it is for cgroups with a quota.
+pub(super) fn bandwidth(folder: &Path) -> Option<Bandwidth> {
+    parse_bandwidth(&read::text(&folder.join("cpu.stat")).ok()?)
 }
 
 pub(super) fn cpuset_v1(folder: &Path) -> Option<Vec<u32>> {
@@ -105,7 +91,7 @@ fn cpus_of(quota_us: u64, period_us: u64) -> Option<Quota> {
 }
 
 /// Version 2 counts throttled time in microseconds, version 1 in nanoseconds.
-fn bandwidth(stat: &str) -> Option<Bandwidth> {
+fn parse_bandwidth(stat: &str) -> Option<Bandwidth> {
     let field = |name| {
         stat.lines().find_map(|line| {
             let (key, value) = line.split_once(' ')?;

@@ -58,7 +58,7 @@ fn absent_files_are_unknown() {
     for version in [Version::V1, Version::V2] {
         assert_eq!(settings(version, empty.path()), Settings::default());
     }
-    assert_eq!(counters(empty.path(), true), Counters::default());
+    assert_eq!(bandwidth(empty.path()), None);
     assert_eq!(cpuset_v1(empty.path()), None);
 }
 
@@ -73,9 +73,8 @@ fn counters_of_both_versions() {
     };
     for stat in [v2, v1] {
         let files = folder(&[("cpu.stat", stat)]);
-        assert_eq!(counters(files.path(), true).bandwidth, Some(expected));
-        assert_eq!(counters(files.path(), false).bandwidth, None);
+        assert_eq!(bandwidth(files.path()), Some(expected));
     }
     let root = folder(&[("cpu.stat", "usage_usec 9\nuser_usec 1\n")]);
-    assert_eq!(counters(root.path(), true).bandwidth, None);
+    assert_eq!(bandwidth(root.path()), None);
 }

@@ -17,12 +17,9 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    limits::{Counters, Settings},
-    tree::Tree,
-};
+use self::{limits::Settings, tree::Tree};
 use super::hierarchy::{Hierarchy, Version};
-use crate::sample::{Cgroup, CgroupId};
+use crate::sample::{Bandwidth, Cgroup, CgroupId};
 
 /// How long settings are believed. People change them by hand or with a deployment.
 const SETTINGS_LAST: Duration = Duration::from_secs(10);
@@ -67,7 +64,7 @@ pub struct Cgroups {
     /// Turned up and were not in the tree: gone already, or outside of what is visible.
     unresolved: BTreeSet<CgroupId>,
     settings: BTreeMap<CgroupId, (Duration, Settings)>,
-    counters: BTreeMap<CgroupId, Counters>,
+    bandwidths: BTreeMap<CgroupId, Bandwidth>,
 }
 
 impl Cgroups {
@@ -84,7 +81,7 @@ impl Cgroups {
             scanned_at: None,
             unresolved: BTreeSet::new(),
             settings: BTreeMap::new(),
-            counters: BTreeMap::new(),
+            bandwidths: BTreeMap::new(),
         }
     }
 
@@ -95,7 +92,7 @@ impl Cgroups {
         turned_up: impl IntoIterator<Item = CgroupId>,
         now: Duration,
     ) -> Result<Option<Changes>, Error> {
-        let is_unknown = |id: &CgroupId| !self.tree.was_found(*id) && !self.unresolved.contains(id);
+        let is_unknown = |id: &CgroupId| !self.tree.contains(*id) && !self.unresolved.contains(id);
         let unknown: Vec<CgroupId> = turned_up.into_iter().filter(is_unknown).collect();
         let is_fresh = |at: Duration| now.saturating_sub(at) < SCAN_LASTS;
         if unknown.is_empty() && self.scanned_at.is_some_and(is_fresh) {
@@ -105,7 +102,7 @@ impl Cgroups {
         if self.unresolved.len() > Cgroups::MOST {
             self.unresolved.clear();
         }
-        let unresolved = unknown.into_iter().filter(|id| !self.tree.was_found(*id));
+        let unresolved = unknown.into_iter().filter(|id| !self.tree.contains(*id));
         self.unresolved.extend(unresolved);
         Ok(Some(changes))
     }
@@ -116,7 +113,7 @@ impl Cgroups {
         self.scanned_at = Some(now);
         self.tree.forget(now.saturating_sub(REMEMBERED));
         self.settings.retain(|id, _| self.tree.contains(*id));
-        self.counters.retain(|id, _| self.tree.contains(*id));
+        self.bandwidths.retain(|id, _| self.tree.contains(*id));
         Ok(changes)
     }
 
@@ -130,6 +127,11 @@ impl Cgroups {
         for id in ids {
             self.read_limits_of(id, now);
         }
+    }
+
+    /// Whether limits of it were read, however long ago.
+    pub fn has_limits(&self, id: CgroupId) -> bool {
+        self.settings.contains_key(&id)
     }
 
     /// Whether the last scan found it.
@@ -173,15 +175,13 @@ impl Cgroups {
 
     fn cgroup(&self, id: CgroupId, path: &OsStr, parent: Option<CgroupId>) -> Cgroup {
         let settings = self.settings.get(&id).map(|(_, settings)| settings);
-        let counters = self.counters.get(&id);
         Cgroup {
             path: path.to_owned(),
             parent,
             weight: settings.and_then(|settings| settings.weight),
             quota: settings.and_then(|settings| settings.quota),
             cpuset: settings.and_then(|settings| settings.cpuset.clone()),
-            bandwidth: counters.and_then(|counters| counters.bandwidth),
-            pressure_some_us: counters.and_then(|counters| counters.pressure_some_us),
+            bandwidth: self.bandwidths.get(&id).copied(),
         }
     }
 
@@ -200,8 +200,11 @@ impl Cgroups {
             settings.cpuset = self.read_cpuset(id);
             self.settings.insert(id, (now, settings));
         }
-        let limited = self.settings[&id].1.is_limited();
-        self.counters.insert(id, limits::counters(&folder, limited));
+        let bandwidth = self.settings[&id].1.is_limited().then_some(&folder);
+        match bandwidth.and_then(|folder| limits::bandwidth(folder)) {
+            Some(bandwidth) => self.bandwidths.insert(id, bandwidth),
+            None => self.bandwidths.remove(&id),
+        };
     }
 
     /// On version 1 the cgroup of the same path in the `cpuset` hierarchy, which by convention

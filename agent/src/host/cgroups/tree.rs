@@ -114,16 +114,19 @@ impl Tree {
         }
     }
 
+    /// Notes a cgroup that someone else saw at this path; it may be gone already.
     pub(super) fn remember(&mut self, id: CgroupId, path: OsString, now: Duration) {
+        let exists = look(&self.folder(&path)).is_ok_and(|(there, _)| there == id);
         let parent = parent_path(&path)
-            .and_then(|parent| self.iter().find(|(_, path, _)| *path == parent))
-            .map(|(id, _, _)| id);
+            .and_then(|parent| look(&self.folder(parent)).ok())
+            .map(|(id, _)| id)
+            .filter(|id| self.contains(*id));
         self.known.entry(id).or_insert_with(|| Known {
             path,
             parent,
             children: Vec::new(),
-            round: 0,
-            gone: Some(now),
+            round: self.round,
+            gone: (!exists).then_some(now),
         });
     }
 
@@ -133,11 +136,6 @@ impl Tree {
 
     pub(super) fn contains(&self, id: CgroupId) -> bool {
         self.known.contains_key(&id)
-    }
-
-    /// Whether a scan ever found it; a cgroup that is only remembered may exist all the same.
-    pub(super) fn was_found(&self, id: CgroupId) -> bool {
-        self.known.get(&id).is_some_and(|known| known.round != 0)
     }
 
     pub(super) fn path(&self, id: CgroupId) -> Option<&OsStr> {

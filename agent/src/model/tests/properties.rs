@@ -1,9 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use agent_ebpf::{
-    cause::{CAUSES, Cause},
-    owner::KernelFamily,
-};
+use agent_ebpf::{cause::Cause, owner::KernelFamily};
 use proptest::prelude::*;
 
 use crate::{
@@ -50,7 +47,7 @@ prop_compose! {
     ) -> Account {
         let mut delay = Counts::default();
         for (bucket, count) in delays {
-            delay.0[bucket] += count;
+            delay.change()[bucket] += count;
         }
         Account {
             run_ns: times[0],
@@ -144,46 +141,43 @@ prop_compose! {
     }
 }
 
-/// Samples that mostly grow, so that most parties have an interval.
+/// Samples of which the second need not belong to the first.
 fn pair() -> impl Strategy<Value = (Sample, Sample)> {
-    (sample(), sample(), any::<bool>()).prop_map(|(mut before, mut after, grows)| {
-        if grows {
-            after.monotonic += before.monotonic;
-            for (party, account) in &before.accounts {
-                add(after.accounts.entry(*party).or_default(), account);
-            }
-            for (pair, ns) in &before.blame {
-                *after.blame.entry(*pair).or_default() += ns;
-            }
+    prop_oneof![(sample(), sample()).prop_map(some_come_and_go), grown()]
+}
+
+/// Samples as they are taken: counters grow, and some cgroups are forgotten in between.
+fn grown() -> impl Strategy<Value = (Sample, Sample)> {
+    let forgotten = prop::collection::btree_set(1u64..12, 0..4);
+    (sample(), sample(), forgotten).prop_map(|(before, mut after, forgotten)| {
+        after.monotonic += before.monotonic;
+        for (party, account) in &before.accounts {
+            after.accounts.entry(*party).or_default().add(account);
         }
-        // Some cgroups are new, some die.
-        before.cgroups.retain(|id, _| id.0 != 3);
-        after.cgroups.retain(|id, _| id.0 != 4);
-        (before, after)
+        for (pair, ns) in &before.blame {
+            *after.blame.entry(*pair).or_default() += ns;
+        }
+        for id in forgotten {
+            let party = Party::Cgroup(CgroupId(id));
+            if let Some(account) = after.accounts.remove(&party) {
+                after
+                    .accounts
+                    .entry(Party::Other)
+                    .or_default()
+                    .add(&account);
+            }
+            after
+                .blame
+                .retain(|(victim, culprit), _| *victim != party && *culprit != party);
+        }
+        some_come_and_go((before, after))
     })
 }
 
-fn add(sum: &mut Account, part: &Account) {
-    sum.run_ns += part.run_ns;
-    sum.steal_ns += part.steal_ns;
-    sum.irq_ns += part.irq_ns;
-    for cause in 0..CAUSES {
-        sum.wait_ns[cause] += part.wait_ns[cause];
-    }
-    sum.waits += part.waits;
-    sum.switches_voluntary += part.switches_voluntary;
-    sum.switches_involuntary += part.switches_involuntary;
-    sum.migrations += part.migrations;
-    sum.phantom_ns += part.phantom_ns;
-    for (sum, part) in [
-        (&mut sum.delay, &part.delay),
-        (&mut sum.throttled, &part.throttled),
-    ] {
-        sum.0
-            .iter_mut()
-            .zip(part.0.iter())
-            .for_each(|(s, p)| *s += p);
-    }
+fn some_come_and_go((mut before, mut after): (Sample, Sample)) -> (Sample, Sample) {
+    before.cgroups.retain(|id, _| id.0 != 3);
+    after.cgroups.retain(|id, _| id.0 != 4);
+    (before, after)
 }
 
 fn blame_adds_up(table: &Table) -> Result<(), TestCaseError> {
@@ -286,6 +280,25 @@ proptest! {
         causes_add_up(&model)?;
         entities_add_up(&model)?;
         numbers_are_numbers(&model)?;
+    }
+
+    #[test]
+    fn what_was_forgotten_still_counts((before, after) in grown()) {
+        prop_assume!(after.monotonic > before.monotonic);
+        let model = Model::new(&before, &after, &identify);
+        let run = |sample: &Sample| sample.accounts.values().map(|a| a.run_ns).sum::<u64>();
+        let wait = |sample: &Sample| -> u64 {
+            sample.accounts.values().flat_map(|account| account.wait_ns).sum()
+        };
+        for table in [&model.entities, &model.cgroups] {
+            let usages = table.rows.iter().map(|row| row.usage.as_ref());
+            let usages: Vec<_> = usages.collect::<Option<_>>().expect("no counter fell");
+            let sum: u64 = usages.iter().map(|usage| usage.run_ns).sum();
+            prop_assert_eq!(sum, run(&after) - run(&before));
+            let sum: u64 = usages.iter().map(|usage| usage.wait.total()).sum();
+            prop_assert_eq!(sum, wait(&after) - wait(&before));
+        }
+        prop_assert_eq!(model.host.wait.total(), wait(&after) - wait(&before));
     }
 
     #[test]

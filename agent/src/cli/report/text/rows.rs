@@ -17,6 +17,10 @@ use crate::{
     model::{Row, Usage},
 };
 
+/// Rows that did next to nothing are shown only where there are fewer than these.
+const LEAST_ROWS: usize = 3;
+/// Less than this, in CPUs, is next to nothing: it rounds to none.
+const TRIFLE: f64 = 0.005;
 /// Causes of less than this part of a wait are left out.
 const LEAST_PART: f64 = 0.005;
 /// Causes named, the more the wider the page.
@@ -30,7 +34,12 @@ pub(super) fn render(page: &mut Page, findings: &Findings) {
         .copied()
         .filter(|row| is_active(&rows[*row]))
         .collect();
-    let (shown, hidden) = active.split_at(active.len().min(most(findings)));
+    let (worth, rest): (Vec<usize>, Vec<usize>) = active
+        .into_iter()
+        .partition(|row| findings.question.top.is_some() || !is_trifle(findings, &rows[*row]));
+    let rows_in_order = [worth.as_slice(), &rest].concat();
+    let most = most(findings).min(worth.len().max(LEAST_ROWS));
+    let (shown, hidden) = rows_in_order.split_at(rows_in_order.len().min(most));
     if shown.is_empty() {
         return;
     }
@@ -41,6 +50,14 @@ pub(super) fn render(page: &mut Page, findings: &Findings) {
     if let Some(more) = left_out(findings, hidden) {
         page.paragraph(0, ASIDE, &more);
     }
+}
+
+fn is_trifle(findings: &Findings, row: &Row) -> bool {
+    let waiting = row.waiting.map_or(0, |now| now.total.as_nanos() as u64);
+    row.usage.as_ref().is_some_and(|usage| {
+        let waited = usage.wait.total().saturating_add(waiting);
+        findings.cpus(usage.run_ns.saturating_add(waited)) < TRIFLE
+    })
 }
 
 fn table(findings: &Findings, shown: &[usize], causes: usize) -> Table {

@@ -1,34 +1,43 @@
 use expect_test::{Expect, expect};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::*;
 use crate::{
     cli::report::{
         args::By,
         findings::Question,
-        fixture::{about, findings, noisy, question},
+        fixture::{about, calm, findings, hostile_names, noisy, question, starving},
     },
     model::fixture::Scene,
-    sample::Party,
 };
 
+/// Without styles, as it is laid out for some width. Whatever tenants chose, it fits, as far as
+/// names can be broken, and controls no terminal.
 fn plain(scene: &Scene, question: Question, width: Option<usize>) -> String {
     let text = render(&findings(scene, question), width);
-    anstream::adapter::strip_str(&text).to_string()
+    let text = anstream::adapter::strip_str(&text).to_string();
+    assert!(
+        !text.contains(|c: char| c.is_control() && c != '\n'),
+        "{text}"
+    );
+    if let Some(width) = width {
+        let is_one_word = |line: &str| !line.trim().contains(' ');
+        let fits = |line: &str| line.width() <= width || is_one_word(line);
+        assert!(text.lines().all(fits), "{text}");
+    }
+    text
 }
 
-fn check(text: &str, expected: &Expect) {
-    expected.assert_eq(text);
-}
-
-fn fits(text: &str, width: usize) -> bool {
-    use unicode_width::UnicodeWidthStr as _;
-    text.lines().all(|line| line.width() <= width)
+fn check(scene: &Scene, question: Question, width: Option<usize>, expected: &Expect) {
+    expected.assert_eq(&plain(scene, question, width));
 }
 
 #[test]
 fn a_noisy_neighbor_in_a_pipe() {
     check(
-        &plain(&noisy(), question(), None),
+        &noisy(),
+        question(),
+        None,
         &expect![[r"
             HOST HURTS 1 OF 3: web.service lost 33 % of the CPU it wanted (0.20 of 0.60 CPUs) over 10 s; all of it to batch.service (at 2.4x its fair share)
               Why: batch.service used more than a fair share while web.service kept to its own (noisy neighbor)
@@ -59,10 +68,10 @@ fn a_noisy_neighbor_in_a_pipe() {
 
 #[test]
 fn a_noisy_neighbor_in_80_columns() {
-    let text = plain(&noisy(), question(), Some(80));
-    assert!(fits(&text, 80));
     check(
-        &text,
+        &noisy(),
+        question(),
+        Some(80),
         &expect![[r"
             HOST HURTS 1 OF 3: web.service lost 33 % of the CPU it wanted (0.20 of 0.60
               CPUs) over 10 s; all of it to batch.service (at 2.4x its fair share)
@@ -102,7 +111,9 @@ fn a_noisy_neighbor_in_80_columns() {
 #[test]
 fn a_noisy_neighbor_in_120_columns() {
     check(
-        &plain(&noisy(), question(), Some(120)),
+        &noisy(),
+        question(),
+        Some(120),
         &expect![[r"
             HOST HURTS 1 OF 3: web.service lost 33 % of the CPU it wanted (0.20 of 0.60 CPUs) over 10 s; all of it to batch.service
               (at 2.4x its fair share)
@@ -136,11 +147,10 @@ fn a_noisy_neighbor_in_120_columns() {
 
 #[test]
 fn a_calm_host() {
-    let mut scene = Scene::new(2);
-    let web = scene.cgroup(2, "/web.service");
-    scene.ran(web, 1.0);
     check(
-        &plain(&scene, question(), Some(80)),
+        &calm(),
+        question(),
+        Some(80),
         &expect![[r"
             CALM: no neighbor slowed down the only entity that ran over 10 s
 
@@ -161,26 +171,10 @@ fn a_calm_host() {
 
 #[test]
 fn names_of_tenants_are_long_hostile_and_alike() {
-    let mut scene = Scene::new(2);
-    let long = format!("/{}.service", "a-very-long-name-of-a-service-".repeat(5));
-    let victim = scene.cgroup(2, &long);
-    let hostile = scene.cgroup(3, b"/\x1b[31mred\r\n\xff");
-    scene.ran(victim, 2.0);
-    scene.ran(hostile, 15.0);
-    scene.waited_for(victim, hostile, 5.0, 0.050);
-    for (id, path) in [
-        (10, "/x"),
-        (11, "/x/a.service"),
-        (12, "/y"),
-        (13, "/y/a.service"),
-    ] {
-        let party = scene.cgroup(id, path);
-        scene.ran(party, 0.1);
-    }
-    let text = plain(&scene, question(), Some(80));
-    assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
     check(
-        &text,
+        &hostile_names(),
+        question(),
+        Some(80),
         &expect![[r"
             HOST HURTS 1 OF 6:
               a-very-long-name-of-a-service-a-very-long-name-of-a-service-a-very-long-name-of-a-service-a-very-long-name-of-a-service-a-very-long-name-of-a-service-.service
@@ -215,22 +209,20 @@ fn names_of_tenants_are_long_hostile_and_alike() {
               network
         "]],
     );
-    let text = plain(
-        &scene,
-        Question {
-            by: By::Cgroup,
-            ..question()
-        },
-        None,
-    );
-    assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+    let by_cgroup = Question {
+        by: By::Cgroup,
+        ..question()
+    };
+    plain(&hostile_names(), by_cgroup, None);
 }
 
 #[test]
 fn only_what_was_asked_for() {
     let scene = noisy();
     check(
-        &plain(&scene, about("*batch*"), Some(100)),
+        &scene,
+        about("*batch*"),
+        Some(100),
         &expect![[r"
             CALM: no neighbor slowed down the only entity (matching '*batch*') that ran over 10 s
 
@@ -249,7 +241,9 @@ fn only_what_was_asked_for() {
         "]],
     );
     check(
-        &plain(&scene, about("*moon*"), Some(100)),
+        &scene,
+        about("*moon*"),
+        Some(100),
         &expect![[r"
             CANNOT TELL: no cgroup matches '*moon*'; a path starts with / and * stands for any part of it
         "]],
@@ -258,18 +252,10 @@ fn only_what_was_asked_for() {
 
 #[test]
 fn tasks_that_starve_and_a_crowd_that_takes_turns() {
-    let mut scene = Scene::new(2);
-    let web = scene.cgroup(2, "/web.service");
-    scene.waiting(web, 7.0);
-    let storm: Vec<Party> = (3..9)
-        .map(|id| scene.cgroup(id, format!("/storm{id}")))
-        .collect();
-    for pair in storm.windows(2) {
-        scene.ran(pair[0], 2.0);
-        scene.waited_for(pair[0], pair[1], 2.0, 0.000_05);
-    }
     check(
-        &plain(&scene, question(), Some(100)),
+        &starving(),
+        question(),
+        Some(100),
         &expect![[r"
             HOST HURTS 1 OF 6: web.service starves: one of its tasks waited 7 s for a CPU (observed over 10 s)
               Why: not known yet: who ran instead is known when the wait is over
@@ -307,7 +293,7 @@ fn many_rows_are_counted_and_all_are_shown_on_demand() {
         scene.ran(party, 0.01);
     }
     let few = plain(&scene, question(), None);
-    assert!(few.contains("and 24 more (--top 0 shows all)"), "{few}");
+    assert!(few.contains("and 30 more (--top 0 shows all)"), "{few}");
     let top = Question {
         top: Some(0),
         ..question()
