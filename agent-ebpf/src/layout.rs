@@ -39,7 +39,7 @@ pub mod map {
     pub const SLOTS: &str = "SLOTS";
     /// One [`super::Control`].
     pub const CONTROL: &str = "CONTROL";
-    /// Ring buffer of [`super::CgroupMade`].
+    /// Ring buffer of [`super::CgroupMade`] and paths.
     pub const CGROUPS_MADE: &str = "CGROUPS_MADE";
 }
 
@@ -430,12 +430,16 @@ pub struct Control {
     pub _pad: u32,
     /// Events of CPUs that the maps have no room for.
     pub stray_events: u64,
+    /// Cgroups made while the ring buffer was full.
+    pub names_lost: u64,
 }
 
-/// The longest part of a cgroup's path in an event.
-pub const PATH_BYTES: usize = 512;
+/// Room for a path in an event, the final 0 included: that of a container fits.
+pub const SHORT_PATH: usize = 240;
+/// Likewise, for longer ones. What does not fit is cut off.
+pub const LONG_PATH: usize = 1008;
 
-/// A cgroup was made.
+/// A cgroup was made. Its path follows, from the hierarchy's root.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub struct CgroupMade {
@@ -443,10 +447,8 @@ pub struct CgroupMade {
     pub id: u64,
     /// The hierarchy's number.
     pub hierarchy: u32,
-    /// Bytes in `path`, without the final 0.
+    /// Bytes of the path, without the final 0.
     pub length: u32,
-    /// The path, from the hierarchy's root.
-    pub path: [u8; PATH_BYTES],
 }
 
 /// A task that is queued and does not run, as the task iterator prints it.

@@ -39,7 +39,7 @@ mapped_array!(SLOTS, SlotInfo, 1);
 mapped_array!(CONTROL, Control, 1);
 
 #[map]
-pub(crate) static CGROUPS_MADE: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+pub(crate) static CGROUPS_MADE: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
 /// A value of a map. The verifier knows its size; nobody else writes it, or a lost write is
 /// harmless: see the map's documentation.
@@ -116,6 +116,14 @@ pub(crate) fn detail() -> u32 {
 pub(crate) fn count_stray() {
     if let Some(mut control) = value(&CONTROL, 0) {
         atomic_add(&mut control.stray_events, 1);
+    }
+}
+
+/// A cgroup whose name found no room.
+#[inline(always)]
+pub(crate) fn count_lost_name() {
+    if let Some(mut control) = value(&CONTROL, 0) {
+        atomic_add(&mut control.names_lost, 1);
     }
 }
 

@@ -5,13 +5,10 @@ mod start;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
-    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use agent_ebpf::layout::CgroupMade;
 use thiserror::Error;
 
 use crate::{
@@ -170,8 +167,12 @@ impl Observer {
 
     /// Finds names for those who turned up.
     fn note_names(&mut self, now: Duration) {
-        for made in self.programs.take_made() {
-            self.remember(&made, now);
+        // Paths are the host's: in a namespace they mean other cgroups.
+        let is_namespaced = self.hierarchy.is_namespaced();
+        for (id, path) in self.programs.take_made() {
+            if !is_namespaced {
+                self.cgroups.remember(id, path, now);
+            }
         }
         match self.cgroups.refresh(self.reader.cgroups(), now) {
             Ok(Some(_)) => self.reader.scanned(|id| self.cgroups.exists(id)),
@@ -190,17 +191,6 @@ impl Observer {
             }
         }
         all
-    }
-
-    fn remember(&mut self, made: &CgroupMade, now: Duration) {
-        // The path is the host's: in a namespace it means another cgroup.
-        if self.hierarchy.is_namespaced() {
-            return;
-        }
-        if let Some(path) = made.path.get(..made.length as usize) {
-            let path = OsString::from_vec(path.to_vec());
-            self.cgroups.remember(CgroupId(made.id), path, now);
-        }
     }
 }
 

@@ -222,6 +222,8 @@ pub struct Health {
     pub moved_lost: u64,
     /// Throttle intervals of run queues that were forgotten, for there were too many.
     pub tracks_lost: u64,
+    /// Cgroups made faster than their names could be told to this process.
+    pub names_lost: u64,
     /// Steal and interrupts that found no slice: their clock was set forward.
     pub unplaced_ns: u64,
     /// Tasks that came in a switch for which the kernel skipped the program.

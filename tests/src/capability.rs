@@ -23,7 +23,7 @@ pub fn share_tolerance() -> f64 {
 /// How long the scheduler may look for other work when a task blocks, in seconds: until the switch that time is the
 /// task's, and not its run time to the kernel.
 pub fn leaving_moment() -> f64 {
-    if emulated() { 50e-6 } else { 2e-6 }
+    if emulated() { 50e-6 } else { 5e-6 }
 }
 
 /// How long an idle CPU may take from a wake-up to the switch, in seconds.

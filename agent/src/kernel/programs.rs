@@ -2,8 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt, fs,
-    os::fd::{AsFd as _, AsRawFd as _, RawFd},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, RawFd},
+        unix::ffi::OsStringExt as _,
+    },
 };
 
 use agent_ebpf::layout::{CgroupMade, ThrottleMethod};
@@ -13,6 +17,7 @@ use aya::{
 };
 
 use super::{load::REQUIRED, verdict::Verdict, waiting::WaitList};
+use crate::sample::CgroupId;
 
 /// The programs at work. They are detached when this is dropped.
 pub struct Programs {
@@ -41,11 +46,11 @@ impl Programs {
     }
 
     /// Cgroups that were made since the last call.
-    pub fn take_made(&mut self) -> Vec<CgroupMade> {
+    pub fn take_made(&mut self) -> Vec<(CgroupId, OsString)> {
         let mut made = Vec::new();
         if let Some(ring) = &mut self.made {
             while let Some(entry) = ring.next() {
-                made.extend(bytemuck::try_pod_read_unaligned::<CgroupMade>(&entry));
+                made.extend(made_of(&entry));
             }
         }
         made
@@ -62,6 +67,13 @@ impl Programs {
         let file = self.object.program(name)?.fd().ok()?;
         Some(file.as_fd().as_raw_fd())
     }
+}
+
+fn made_of(entry: &[u8]) -> Option<(CgroupId, OsString)> {
+    let (made, path) = entry.split_at_checked(size_of::<CgroupMade>())?;
+    let made: CgroupMade = bytemuck::try_pod_read_unaligned(made).ok()?;
+    let path = path.get(..made.length as usize)?;
+    Some((CgroupId(made.id), OsString::from_vec(path.to_vec())))
 }
 
 fn misses_of(file: RawFd) -> Option<u64> {

@@ -255,6 +255,7 @@ impl Reader {
         let mut health = Health {
             seen: stray,
             detail: self.step_down.detail(),
+            names_lost: self.maps.names_lost(),
             ..Health::default()
         };
         health.dropped[agent_ebpf::layout::Drop::UnknownCpu as usize] = stray;

@@ -132,4 +132,9 @@ impl Maps {
     pub(crate) fn stray_events(&self) -> u64 {
         self.control.word(0, offset_of!(Control, stray_events))
     }
+
+    /// Cgroups whose names found no room.
+    pub(crate) fn names_lost(&self) -> u64 {
+        self.control.word(0, offset_of!(Control, names_lost))
+    }
 }

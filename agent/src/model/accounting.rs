@@ -43,6 +43,8 @@ pub struct Accounting {
     pub moved_lost: Option<u64>,
     /// Run queues whose throttle intervals were forgotten, for there were too many.
     pub tracks_lost: Option<u64>,
+    /// Cgroups made faster than their names were taken.
+    pub names_lost: Option<u64>,
     /// Steal and interrupts that found no slice, nanoseconds: their clock was set forward.
     pub unplaced_ns: Option<u64>,
     /// Switches for which the kernel skipped the program, as far as they were noticed.
@@ -85,6 +87,7 @@ impl Accounting {
             baselines_lost: since(|health| health.baselines_lost),
             moved_lost: since(|health| health.moved_lost),
             tracks_lost: since(|health| health.tracks_lost),
+            names_lost: since(|health| health.names_lost),
             unplaced_ns: since(|health| health.unplaced_ns),
             missed: since(|health| health.missed),
             recursion_misses: after
