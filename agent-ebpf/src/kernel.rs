@@ -7,6 +7,7 @@
 use core::ptr::{read_volatile, write_volatile};
 
 use agent_ebpf::{
+    baseline::group_mark,
     layout::{ABSENT, Offsets, PF_KTHREAD, Settings},
     owner::KernelFamily,
     throttle::mark,
@@ -150,6 +151,15 @@ impl Task {
         CfsRq(load(self.0, frozen!(OFFSETS.task_cfs_rq)))
     }
 
+    /// The identity of its set of cgroups. By way of `scratch`, as [`CfsRq::mark`].
+    #[inline(always)]
+    pub(crate) fn group_mark(self, scratch: &mut u64) -> u32 {
+        group_mark(as_number(
+            load(self.0, frozen!(OFFSETS.task_cgroups)),
+            scratch,
+        ))
+    }
+
     /// Id of the task's cgroup in the hierarchy that owns `cpu`.
     #[inline(always)]
     pub(crate) fn cgroup_id(self) -> u64 {
@@ -188,6 +198,17 @@ impl Task {
     }
 }
 
+/// A pointer's number. The verifier refuses arithmetic on pointers: it becomes one by way of
+/// `scratch`, a value of a map.
+#[inline(always)]
+fn as_number(pointer: *const u8, scratch: &mut u64) -> u64 {
+    // SAFETY: a valid reference; volatile, or the pointer itself would be handed on.
+    unsafe {
+        write_volatile(scratch, pointer as u64);
+        read_volatile(scratch)
+    }
+}
+
 /// The id of a `struct cgroup`.
 #[inline(always)]
 pub(crate) fn cgroup_id(cgroup: *const u8) -> u64 {
@@ -203,16 +224,10 @@ pub(crate) fn cgroup_hierarchy(cgroup: *const u8) -> u32 {
 }
 
 impl CfsRq {
-    /// Its identity in the tracks. The verifier refuses arithmetic on pointers: it becomes a number
-    /// by way of `scratch`, a value of a map.
+    /// Its identity in the tracks, by way of `scratch`.
     #[inline(always)]
     pub(crate) fn mark(self, scratch: &mut u64) -> u64 {
-        // SAFETY: a valid reference; volatile, or the pointer itself would be handed on.
-        let address = unsafe {
-            write_volatile(scratch, self.0 as u64);
-            read_volatile(scratch)
-        };
-        mark(address as u32)
+        mark(as_number(self.0, scratch) as u32)
     }
 
     #[inline(always)]

@@ -265,6 +265,8 @@ pub struct Cpu {
     pub steal_carry: u64,
     /// Interrupts, likewise.
     pub irq_carry: u64,
+    /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
+    pub address: u64,
     /// Tokens for the walk.
     pub tokens: Tokens,
     /// A pair of the same instant: run-queue clock …
@@ -317,10 +319,8 @@ pub struct Cpu {
     pub split: Split,
     /// The walk in work.
     pub walk: Walk,
-    /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
-    pub address: u64,
     /// Fills a cache line.
-    pub _line: u64,
+    pub _line: [u64; 2],
     /// What ran on this CPU.
     pub history: History,
 }
@@ -357,8 +357,6 @@ pub struct Late {
     pub arrived: u64,
     /// Its run-queue delay until then.
     pub run_delay: u64,
-    /// [`crate::baseline::tag`].
-    pub tag: u64,
     /// Its number.
     pub pid: u32,
     /// Whose time it is.

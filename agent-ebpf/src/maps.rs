@@ -8,7 +8,7 @@ use agent_ebpf::{
         CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PAIR_SETS, PairSet, SlotInfo,
         cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
-    owner::Owner,
+    owner::{Owner, SLOT_FIRST_CGROUP},
     throttle::{self, Track},
 };
 use aya_ebpf::{
@@ -103,6 +103,12 @@ pub(crate) fn moved(pid: u32) -> Option<Value<baseline::Moved>> {
 #[inline(always)]
 pub(crate) fn slot(index: u32) -> Option<Value<SlotInfo>> {
     value(&SLOTS, index)
+}
+
+/// Whether an owner found earlier still has its slot.
+#[inline(always)]
+pub(crate) fn is_current(owner: Owner) -> bool {
+    owner.slot() < SLOT_FIRST_CGROUP || slot(owner.slot()).is_some_and(|info| info.owner == owner.0)
 }
 
 /// How much to account.

@@ -33,6 +33,13 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let now = rq.clock();
     cpu.seen += 1;
     let timed = clock::start(cpu, now);
+    // First, so that what is to be fetched for it comes while the open slice is accounted.
+    let pid = next.pid();
+    let owner = if pid == 0 {
+        Owner::IDLE
+    } else {
+        owner_of(next, cpu, pid)
+    };
     let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
     if prev.last_arrival() > cpu.last_switch {
         catch_up(cpu, number, prev);
@@ -40,18 +47,14 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     match advance(cpu, number, rq, now) {
         Ok(cell) => {
             leave(ctx, cell, Owner(cpu.open_owner), prev);
-            enter(cpu, number, next, now);
+            if !owner.is_idle() {
+                enter(cpu, number, next, pid, owner, now);
+            }
             cpu.accounted += 1;
         }
-        Err(reason) => {
-            count_drop(cpu, reason);
-            cpu.open_owner = if next.pid() == 0 {
-                Owner::IDLE.0
-            } else {
-                owner_of(next, cpu).0
-            };
-        }
+        Err(reason) => count_drop(cpu, reason),
     }
+    cpu.open_owner = owner.0;
     clock::stop(cpu, timed);
 }
 
@@ -76,9 +79,8 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
     cpu.late = Late {
         arrived: prev.last_arrival(),
         run_delay: prev.run_delay(),
-        tag: baseline::tag(pid),
         pid,
-        owner: owner_of(prev, cpu).0,
+        owner: owner_of(prev, cpu, pid).0,
         is_new: u32::from(prev.run_count() <= 1),
         is_held: u32::from(segment::prepare_split(cpu, prev, 0, false)),
     };
@@ -97,7 +99,6 @@ pub(crate) extern "C" fn arrive_late(number: u32) -> u32 {
     cpu.open_owner = late.owner;
     let arrival = Arrival {
         pid: late.pid,
-        tag: late.tag,
         owner: Owner(late.owner),
         at: late.arrived,
         total: late.run_delay,
@@ -229,7 +230,7 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner, pr
         if state & TASK_DEAD != 0
             && let Some(mut set) = maps::baselines(prev.pid())
         {
-            set.remove(baseline::tag(prev.pid()));
+            set.remove(prev.pid());
         }
     } else {
         cell.switches_involuntary += 1;
@@ -238,14 +239,7 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner, pr
 
 /// Accounts the wait of the task that enters.
 #[inline(always)]
-fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
-    let pid = next.pid();
-    if pid == 0 {
-        cpu.open_owner = Owner::IDLE.0;
-        return;
-    }
-    let owner = owner_of(next, cpu);
-    cpu.open_owner = owner.0;
+fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: u64) {
     let queued = next.last_queued();
     let here = if queued != 0 && queued < now {
         now - queued
@@ -254,7 +248,6 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
     };
     let arrival = Arrival {
         pid,
-        tag: baseline::tag(pid),
         owner,
         at: now,
         total: next.run_delay() + here,
@@ -270,7 +263,6 @@ fn enter(mut cpu: Value<Cpu>, number: u32, next: Task, now: u64) {
 /// A task that comes to run on a CPU.
 struct Arrival {
     pid: u32,
-    tag: u64,
     owner: Owner,
     /// When, in the run queue's clock.
     at: u64,
@@ -290,7 +282,6 @@ struct Arrival {
 fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOnce(u64) -> bool) {
     let Arrival {
         pid,
-        tag,
         owner,
         at,
         total,
@@ -300,7 +291,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
     let (Some(mut set), Some(mut cell)) = (maps::baselines(pid), maps::cell(number, owner)) else {
         return;
     };
-    let replaced = set.replace(tag, total, before);
+    let replaced = set.replace(pid, total, before);
     if replaced.evicts {
         cpu.baselines_lost += 1;
     }
@@ -328,7 +319,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
         }
     };
     if baseline & MOVED != 0 {
-        take_moved(cpu, pid, tag, &mut wait);
+        take_moved(cpu, pid, &mut wait);
     }
     if here != 0 {
         let start = at.saturating_sub(here);
@@ -363,21 +354,41 @@ fn baseline_or_first(known: Option<u64>, is_new: bool, run_delay: u64) -> u64 {
 
 /// Adds what the task waited on the CPUs that it was moved away from.
 #[inline(always)]
-fn take_moved(mut cpu: Value<Cpu>, pid: u32, tag: u64, wait: &mut Wait) {
+fn take_moved(mut cpu: Value<Cpu>, pid: u32, wait: &mut Wait) {
     if let Some(mut moved) = maps::moved(pid)
-        && moved.tag == tag
+        && moved.pid == pid
     {
         wait.contention += moved.contention_ns;
         wait.throttled += moved.throttled_ns;
-        moved.tag = 0;
+        moved.pid = 0;
     } else {
         cpu.moved_lost += 1;
     }
 }
 
-/// Whose time a task's is.
+/// Whose time a task's is: as it was when the task ran last, unless it is in other cgroups now.
 #[inline(always)]
-fn owner_of(task: Task, cpu: Value<Cpu>) -> Owner {
+fn owner_of(task: Task, mut cpu: Value<Cpu>, pid: u32) -> Owner {
+    let Some(mut set) = maps::baselines(pid) else {
+        return find_owner(task, cpu);
+    };
+    let group = task.group_mark(&mut cpu.address);
+    if let Some(owner) = set.owner(pid, group)
+        && maps::is_current(owner)
+        && !baseline::is_due(task.run_count())
+    {
+        return owner;
+    }
+    let owner = find_owner(task, cpu);
+    if owner != Owner::OTHER {
+        set.keep_owner(pid, group, owner);
+    }
+    owner
+}
+
+/// Whose time a task's is, by its cgroup.
+#[inline(always)]
+fn find_owner(task: Task, cpu: Value<Cpu>) -> Owner {
     let id = task.cgroup_id();
     // A kernel thread in a container's cgroup (vhost) works for the container.
     if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
@@ -400,25 +411,24 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
     let (Some(mut cpu), Some(mut set)) = (maps::cpu(number), maps::baselines(pid)) else {
         return;
     };
-    let tag = baseline::tag(pid);
     let run_delay = task.run_delay();
-    let known = set.find(tag, run_delay);
+    let known = set.find(pid, run_delay);
     let baseline = baseline_or_first(known, task.run_count() == 0, run_delay);
     if task.is_dequeue_delayed() {
         // Asleep: the kernel stamps it as waiting on its new run queue, and it is not.
-        set.replace(tag, baseline | SUSPECT, run_delay);
+        set.replace(pid, baseline | SUSPECT, run_delay);
         return;
     }
     let seen = baseline & SEEN;
     if baseline & SUSPECT != 0 || run_delay <= seen {
-        set.replace(tag, baseline, run_delay);
+        set.replace(pid, baseline, run_delay);
         return;
     }
-    let owner = owner_of(task, cpu);
+    let owner = owner_of(task, cpu, pid);
     let Some(mut cell) = maps::cell(number, owner) else {
         return;
     };
-    set.replace(tag, run_delay | MOVED, run_delay);
+    set.replace(pid, run_delay | MOVED, run_delay);
     cell.migrations += 1;
     cpu.migrations += 1;
 
@@ -433,19 +443,19 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         let is_held = segment::prepare_split(cpu, task, start, true);
         segment::account(cpu, cell, number, owner, interval, is_held, &mut wait);
     }
-    add_moved(pid, tag, baseline & MOVED != 0, wait);
+    add_moved(pid, baseline & MOVED != 0, wait);
 }
 
 /// Keeps a segment for the histogram, which counts whole waits.
 #[inline(always)]
-fn add_moved(pid: u32, tag: u64, again: bool, wait: Wait) {
+fn add_moved(pid: u32, again: bool, wait: Wait) {
     let Some(mut moved) = maps::moved(pid) else {
         return;
     };
-    if !again || moved.tag != tag {
+    if !again || moved.pid != pid {
         moved.contention_ns = 0;
         moved.throttled_ns = 0;
-        moved.tag = tag;
+        moved.pid = pid;
     }
     moved.contention_ns += wait.contention;
     moved.throttled_ns += wait.throttled;

@@ -46,7 +46,7 @@ fn seed(task: Task) {
     } else {
         0
     };
-    set.seed(baseline::tag(task.pid()), task.run_delay() | suspect);
+    set.seed(task.pid(), task.run_delay() | suspect);
 }
 
 /// Prints the task if it waits. Its run queue is not locked: the clock may be a moment old.

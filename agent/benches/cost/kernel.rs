@@ -28,6 +28,9 @@ const COLD_RATE: f64 = 10_000.0;
 const COLD_THREADS: u32 = 20;
 const COLD_PERIOD: Duration = Duration::from_secs(4);
 
+/// From attaching to measuring.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// Measures all loads.
 pub(crate) fn measure(plan: &Plan) -> Result<()> {
     let _stats = enable_stats(Stats::RunTime).context("cannot enable bpf_stats")?;
@@ -35,19 +38,24 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     let hot = Storm::hot(cpus)?;
     tell(
         "hot: stress-ng --switch, a pair per CPU",
-        &rounds(plan)?,
+        &rounds(plan, SETTLE)?,
         true,
     );
     drop(hot);
     let storm = Storm::of_two_on_one_cpu()?;
-    tell("storm: two cgroups on one CPU", &rounds(plan)?, true);
+    tell(
+        "storm: two cgroups on one CPU",
+        &rounds(plan, SETTLE)?,
+        true,
+    );
     drop(storm);
     let cold = Sleepers::start(plan.cold_cgroups, COLD_THREADS, COLD_PERIOD)?;
     let load = format!(
         "cold: {} cgroups x {COLD_THREADS} threads",
         plan.cold_cgroups
     );
-    tell(&load, &rounds(plan)?, false);
+    // Until each thread has come once.
+    tell(&load, &rounds(plan, COLD_PERIOD + SETTLE)?, false);
     drop(cold);
     Ok(())
 }
@@ -83,40 +91,40 @@ struct Round {
     peer: Window,
 }
 
-fn rounds(plan: &Plan) -> Result<Vec<Round>> {
+fn rounds(plan: &Plan, settle: Duration) -> Result<Vec<Round>> {
     let round = |number: usize| {
         eprintln!("kernel programs: round {} of {}", number + 1, plan.rounds);
         Ok(Round {
-            ours: ours(number, plan.window)?,
-            peer: peer(number, plan.window)?,
+            ours: ours(number, settle, plan.window)?,
+            peer: peer(number, settle, plan.window)?,
         })
     };
     (0..plan.rounds).map(round).collect()
 }
 
-fn ours(number: usize, window: Duration) -> Result<Window> {
+fn ours(number: usize, settle: Duration, window: Duration) -> Result<Window> {
     let own = process::id();
     let first = number.is_multiple_of(2).then(Empty::attach).transpose()?;
     let observer = Observer::start()?;
     let last = (first.is_none()).then(Empty::attach).transpose()?;
-    let found = watch(&[own], window)?;
+    let found = watch(&[own], settle, window)?;
     drop((first, last, observer));
     Ok(found)
 }
 
-fn peer(number: usize, window: Duration) -> Result<Window> {
+fn peer(number: usize, settle: Duration, window: Duration) -> Result<Window> {
     let own = process::id();
     let first = number.is_multiple_of(2).then(Empty::attach).transpose()?;
     let runqlat = Runqlat::start()?;
     let last = (first.is_none()).then(Empty::attach).transpose()?;
-    let found = watch(&[own, runqlat.id()], window)?;
+    let found = watch(&[own, runqlat.id()], settle, window)?;
     drop((first, last, runqlat));
     Ok(found)
 }
 
-fn watch(processes: &[u32], window: Duration) -> Result<Window> {
+fn watch(processes: &[u32], settle: Duration, window: Duration) -> Result<Window> {
     // What turns up first, new slots and baselines, is not what lasts.
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(settle);
     let (before, start) = (all(processes)?, std::time::Instant::now());
     thread::sleep(window);
     let (after, length) = (all(processes)?, start.elapsed());

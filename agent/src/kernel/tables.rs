@@ -65,6 +65,9 @@ impl Maps {
 
     /// No CPU finds this owner for this cgroup any more.
     pub(crate) fn clear_entry(&self, id: CgroupId, owner: Owner) {
+        // Tasks that are known to be the owner's are looked up again.
+        self.slots
+            .set_half(owner.slot(), offset_of!(SlotInfo, owner), Owner::UNKNOWN.0);
         let bucket = cgroup_bucket(id.0);
         let entries: [u64; CGROUP_WAYS] = self.cgroups.words(bucket);
         for (way, entry) in entries.into_iter().enumerate() {
