@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, PipeReader, PipeWriter},
+    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
 };
 
@@ -14,17 +15,27 @@ pub(crate) fn this_program() -> Result<Command> {
     Ok(Command::new(path))
 }
 
-/// A child that is terminated, and waited for, on drop.
+/// A child that is terminated, and waited for, on drop; terminated, too, when this program is
+/// killed.
 pub(crate) struct Running(Child);
 
 impl Running {
     /// Starts it with its output thrown away.
     pub(crate) fn start(command: &mut Command) -> Result<Running> {
-        let child = command
+        command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
+            .stderr(Stdio::null());
+        // SAFETY: the call is async-signal-safe, and touches no memory.
+        unsafe {
+            command.pre_exec(
+                || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+                    0 => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                },
+            );
+        }
+        let child = command.spawn();
         let name = command.get_program().to_string_lossy().into_owned();
         child
             .map(Running)

@@ -10,7 +10,7 @@ use agent_ebpf::budget::Detail;
 
 /// The budget that holds by default: this part of one CPU, on any CPU. A storm of 300,000 switches a
 /// second stays below it, and keeps its causes.
-pub(crate) const BUDGET: f64 = 0.05;
+pub(crate) const BUDGET: f64 = 0.06;
 
 /// Switches of a CPU since the last reading, below which the cost of one is not believed: some
 /// sixteen timed runs, one of which the hypervisor may have interrupted.
