@@ -28,7 +28,7 @@ pub fn leaving_moment() -> f64 {
 
 /// How long an idle CPU may take from a wake-up to the switch, in seconds.
 pub fn waking_moment() -> f64 {
-    if emulated() { 100e-6 } else { 20e-6 }
+    if emulated() { 250e-6 } else { 20e-6 }
 }
 
 /// Whether the kernel keeps steal out of a task's run time (`PARAVIRT_TIME_ACCOUNTING`), so that the first field of
