@@ -43,8 +43,8 @@ pub struct Set {
     sealed: [u64; WAYS],
 }
 
-/// The set of a task. Numbers that follow each other are in neighbouring cache lines, two in each:
-/// the threads of a service touch few pages.
+/// The set of a task. Numbers that follow each other are in neighbouring cache lines: the threads of
+/// a service touch few pages, and two that run on different CPUs do not share a line.
 #[inline(always)]
 pub fn set_of(pid: u32) -> u32 {
     pid & (SETS - 1)

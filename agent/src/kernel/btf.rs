@@ -314,18 +314,26 @@ fn word(data: &[u8], at: usize) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_ne_bytes)
 }
 
+/// For a test of this name: the types of the kernel that runs, or word that it has none.
+#[cfg(test)]
+pub(super) fn of_running_kernel(test: &str) -> Option<Btf> {
+    let path = Path::new("/sys/kernel/btf/vmlinux");
+    if !path.exists() {
+        println!("UNSUPPORTED {test}: btf");
+        return None;
+    }
+    Some(Btf::read(path).expect("BTF of the running kernel"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn this_kernel_describes_its_tasks() {
-        let path = Path::new("/sys/kernel/btf/vmlinux");
-        if !path.exists() {
-            println!("UNSUPPORTED this_kernel_describes_its_tasks: btf");
+        let Some(btf) = of_running_kernel("this_kernel_describes_its_tasks") else {
             return;
-        }
-        let btf = Btf::read(path).expect("BTF of the running kernel");
+        };
         assert!(
             btf.member("task_struct", &["sched_info", "run_delay"])
                 .is_some()
@@ -342,12 +350,9 @@ mod tests {
 
     #[test]
     fn what_programs_attach_to_keeps_its_number() {
-        let path = Path::new("/sys/kernel/btf/vmlinux");
-        if !path.exists() {
-            println!("UNSUPPORTED what_programs_attach_to_keeps_its_number: btf");
+        let Some(btf) = of_running_kernel("what_programs_attach_to_keeps_its_number") else {
             return;
-        }
-        let btf = Btf::read(path).expect("BTF of the running kernel");
+        };
         let excerpt = Btf::parse(btf.attachable(&["schedule"])).expect("BTF");
         assert_eq!(excerpt.typedefs, btf.typedefs);
         assert!(excerpt.types.len() <= btf.types.len() && excerpt.structs.is_empty());

@@ -95,18 +95,14 @@ fn subsystem(btf: &Btf) -> Result<u32, OffsetsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
+    use crate::kernel::btf::of_running_kernel;
 
     #[test]
     fn this_kernel_has_what_the_core_needs() {
-        let path = Path::new("/sys/kernel/btf/vmlinux");
-        if !path.exists() {
-            println!("UNSUPPORTED this_kernel_has_what_the_core_needs: btf");
+        let Some(btf) = of_running_kernel("this_kernel_has_what_the_core_needs") else {
             return;
-        }
-        let btf = Btf::read(path).expect("BTF of the running kernel");
+        };
         for v1 in [false, true] {
             let offsets = resolve(&btf, v1).expect("offsets of the running kernel");
             assert_ne!(offsets.task_state_int & offsets.task_state_long, 0);
