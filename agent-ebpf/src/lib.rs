@@ -18,6 +18,7 @@
 )]
 
 pub mod baseline;
+pub mod block;
 pub mod bucket;
 pub mod budget;
 pub mod cause;

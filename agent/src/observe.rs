@@ -120,6 +120,7 @@ impl Observer {
             waiting,
             host,
             health: reading.health,
+            disk: None,
         })
     }
 

@@ -3,6 +3,8 @@
 //! All counters are cumulative since the programs were attached or the kernel booted, in
 //! nanoseconds unless named. What could not be read is `None`.
 
+pub mod disk;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -318,4 +320,6 @@ pub struct Sample {
     pub host: HostCounters,
     /// The programs' own account.
     pub health: Health,
+    /// Block I/O; `None` where its program does not run.
+    pub disk: Option<disk::Disk>,
 }

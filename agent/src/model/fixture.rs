@@ -197,6 +197,7 @@ fn empty(cpus: usize) -> Sample {
         cgroups: BTreeMap::new(),
         waiting: Some(Vec::new()),
         host: HostCounters::default(),
+        disk: None,
         health: Health {
             kernel_run_delay_ns: None,
             ..Health::default()
