@@ -1,5 +1,7 @@
 //! Hand-made intervals for tests.
 
+pub(crate) mod disk;
+
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},

@@ -6,12 +6,14 @@
 
 pub mod accounting;
 mod blame;
+pub mod disk;
 mod entitlement;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod histogram;
 pub mod host;
 pub mod identity;
+mod names;
 mod parties;
 mod rollup;
 pub mod table;
@@ -28,11 +30,17 @@ pub use accounting::Accounting;
 pub(crate) use entitlement::ACTIVE_CPUS;
 pub use host::HostUse;
 pub use identity::{Identity, Key, Kind};
-pub use table::{Blame, Row, Table, WaitingNow};
+pub use table::{Blame, Resource, Row, Table, WaitingNow};
 pub use usage::{Usage, Waits};
 
 use crate::{
-    model::{entitlement::Entitlements, parties::Parties, rollup::Names},
+    model::{
+        disk::{DiskParts, Disks},
+        entitlement::Entitlements,
+        names::{Member, Names},
+        parties::Parties,
+        rollup::Parts,
+    },
     sample::{Abilities, Sample},
 };
 
@@ -51,6 +59,8 @@ pub struct Model {
     pub entities: Table,
     /// Single cgroups, and the kernel's families.
     pub cgroups: Table,
+    /// Block devices; `None` where block I/O is not observed.
+    pub disks: Option<Disks>,
     /// How complete the account is.
     pub accounting: Accounting,
     /// What could not be observed, with reasons.
@@ -81,13 +91,24 @@ impl Model {
         let entitlements = Entitlements::new(before, after, &parties, &host);
         let names = Names::new(before, after, identify);
         let accounting = Accounting::between(&before.health, &after.health, &parties);
+        let disk = before.disk.as_ref().zip(after.disk.as_ref());
+        let disk = disk.filter(|_| !length.is_zero());
+        let disk = disk.map(|(before, after)| DiskParts::between(before, after));
+        let parts = Parts {
+            parties: &parties,
+            disk: disk.as_ref(),
+            names: &names,
+            entitlements: &entitlements,
+            abilities: after.abilities,
+        };
         Model {
             start: before.wall,
             length,
             abilities: after.abilities,
-            entities: rollup::entities(&parties, &names, &entitlements),
-            cgroups: rollup::cgroups(&parties, &names, &entitlements),
-            unknown: unknowns(after, &parties, &names, &accounting),
+            entities: rollup::entities(&parts),
+            cgroups: rollup::cgroups(&parts),
+            unknown: unknowns(after, &parts, &accounting),
+            disks: disk.map(|disk| disk.disks),
             host,
             accounting,
         }
@@ -105,12 +126,7 @@ impl Model {
     }
 }
 
-fn unknowns(
-    after: &Sample,
-    parties: &Parties,
-    names: &Names<'_>,
-    accounting: &Accounting,
-) -> Vec<Unknown> {
+fn unknowns(after: &Sample, parts: &Parts<'_>, accounting: &Accounting) -> Vec<Unknown> {
     let mut unknown = Vec::new();
     let mut note = |field: &str, reason: &str| {
         unknown.push(Unknown {
@@ -148,11 +164,19 @@ fn unknowns(
             "this kernel keeps no sum of waits of its own to compare with",
         );
     }
-    for party in parties.unusable() {
-        note(
-            "cpu",
-            &format!("the counters of {} went backwards", names.label(party)),
-        );
+    for party in parts.parties.unusable() {
+        let who = parts.names.label(Member::Party(party));
+        note("cpu", &format!("the counters of {who} went backwards"));
+    }
+    if let Some(disk) = parts.disk {
+        for stream in disk.streams.unusable() {
+            let who = parts.names.label(Member::Owner(stream.owner));
+            let (device, operation) = (disk.disks.name(stream.device), stream.operation.name());
+            note(
+                "disk",
+                &format!("the {operation} counters of {who} on {device} went backwards"),
+            );
+        }
     }
     unknown
 }

@@ -1,4 +1,6 @@
 //! What must hold for any two samples.
 
+mod disk;
+mod disk_properties;
 mod examples;
 mod properties;

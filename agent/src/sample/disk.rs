@@ -225,6 +225,8 @@ pub struct Disk {
     pub waits: BTreeMap<Stream, DiskWait>,
     /// Cgroups of all accounts, and those above them.
     pub cgroups: BTreeMap<CgroupId, DiskCgroup>,
+    /// Figures of cgroups hold those of all below them: version 2.
+    pub recursive: bool,
     /// The program's own account.
     pub health: DiskHealth,
 }

@@ -1,5 +1,6 @@
 //! What was found, in sentences: one line each, without styles.
 
+mod disk;
 mod doubt;
 mod hurt;
 mod note;
@@ -21,6 +22,10 @@ use crate::{
 /// What no kernel program sees.
 pub(super) const NEVER_SEEN: &str = "a busy SMT sibling, caches and memory bandwidth, CPU \
                                      frequency, the network";
+
+/// What of a request's time no program accounts.
+pub(super) const NOT_INCLUDED: &str = "time before a request exists: io.max, wbt, iocost, \
+                                       waiting for a tag";
 
 /// The first line of a report: the verdict, and the rest of the sentence.
 pub(super) fn headline(findings: &Findings) -> (String, String) {
