@@ -28,8 +28,8 @@ pub struct Hurt {
     /// CPUs that the entity may use were idle for longer than it lost. Pinning and bad placement
     /// look like that; so does idle time at another moment.
     pub idle_elsewhere: bool,
-    /// What kind of interference; `None` where contracts are unknown, and of disks, whose
-    /// weights are not read.
+    /// What kind of interference; `None` where contracts are unknown, and of disks, whose weights
+    /// are not read, where victim and culprits were served for about as long.
     pub class: Option<Class>,
     /// Who ran.
     pub culprits: Culprits,

@@ -4,6 +4,8 @@
 //! neighbour from a part of oneself.
 
 mod contract;
+#[cfg(test)]
+mod disk_tests;
 mod doubt;
 mod hurt;
 mod note;

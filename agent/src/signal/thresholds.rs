@@ -17,7 +17,8 @@ pub struct Thresholds {
     pub hurt_disk_share: f64,
     /// One wait of so many seconds is starvation.
     pub starved_s: f64,
-    /// Run time over the entitlement, as a ratio, that is over the contract.
+    /// Run time over the entitlement, as a ratio, that is over the contract; of disks: time in
+    /// service over that of the other.
     pub over_contract: f64,
     /// A culprit is named from this part of the victim's neighbour wait …
     pub culprit_share: f64,

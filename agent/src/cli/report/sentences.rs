@@ -9,6 +9,8 @@ pub(super) use doubt::{doubt, name as doubt_name, value as doubt_value};
 pub(super) use hurt::{kind, loss, remedy, why};
 pub(super) use note::note;
 
+use std::collections::BTreeSet;
+
 use crate::{
     cli::{
         figures::{count, percent, span},
@@ -67,7 +69,8 @@ fn calm(findings: &Findings) -> String {
         None => String::new(),
     };
     // Those told of for information only are beyond their share.
-    let informed = findings.signals.hurt.len();
+    let informed = findings.signals.hurt.iter().map(|hurt| hurt.row);
+    let informed = informed.collect::<BTreeSet<_>>().len();
     let active = findings.signals.active.saturating_sub(informed);
     let within = match informed {
         0 => "",

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::{
     model::{
-        Model, Resource, Row,
+        Key, Model, Resource, Row,
         disk::{DiskCause, DiskUse, on_device},
         histogram::bucket_over,
     },
     sample::disk::DeviceId,
-    signal::{Hurt, Thresholds, hurt::culprits::culprits, judged_disk},
+    signal::{
+        Class, Hurt, Thresholds,
+        hurt::culprits::{culprits, neighbors},
+        judged_disk,
+    },
 };
 
 /// On each device. What is lost on a stacked device is mostly lost on those below it: it is told
@@ -51,7 +55,7 @@ fn on(
         lost_share,
         starved: false,
         idle_elsewhere: false,
-        class: None,
+        class: class(model, thresholds, (index, resource), device),
         culprits: culprits(model, thresholds, (index, resource), lost_ns),
     })
 }
@@ -68,4 +72,29 @@ fn took_long(thresholds: &Thresholds, uses: &[DiskUse], device: DeviceId) -> boo
             let took = usage.total.as_ref();
             took.is_some_and(|took| took.count_from(over) > 0)
         })
+}
+
+/// Weights of disks are not read, so victim and culprits count as equals: who of them had requests
+/// in service for longer. `None` where that is about the same.
+fn class(
+    model: &Model,
+    thresholds: &Thresholds,
+    (victim, resource): (usize, Resource),
+    device: DeviceId,
+) -> Option<Class> {
+    let in_service = |row: usize| {
+        let uses = model.entities.rows[row].disk.as_deref()?;
+        on_device(uses, device)?.device_ns()
+    };
+    let own = in_service(victim)? as f64;
+    let named = neighbors(model, victim, resource);
+    let others = named.filter_map(|blame| {
+        let is_named = model.entities.rows[blame.culprit].key != Key::Other;
+        in_service(blame.culprit).filter(|_| is_named)
+    });
+    let most = others.max()? as f64;
+    if most > own * thresholds.over_contract {
+        return Some(Class::NoisyNeighbor);
+    }
+    (own > most * thresholds.over_contract).then_some(Class::OverRequest)
 }

@@ -98,6 +98,10 @@ fn is_over(ratio: f64) -> bool {
 
 /// The kind of interference, behind a sentence.
 pub(in crate::cli::report) fn kind(findings: &Findings, hurt: &Hurt) -> String {
+    if let (Resource::Disk(device), Some(Class::OverRequest)) = (hurt.resource, hurt.class) {
+        let disk = findings.disk(device);
+        return format!("; {disk} served it for longer than any neighbor");
+    }
     let row = &findings.model.entities.rows[hurt.row];
     match (hurt.class, over_contract(row)) {
         (Some(Class::Competition | Class::OverRequest), Some(over)) => {
@@ -121,7 +125,9 @@ fn words(class: Class) -> &'static str {
 /// What kind of interference it is.
 pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
     if let Resource::Disk(device) = hurt.resource {
-        return disk::why(findings, &hurt.culprits, device);
+        let why = disk::why(findings, &hurt.culprits, device);
+        let class = hurt.class.map(words);
+        return class.map_or(why.clone(), |class| format!("{why} ({class})"));
     }
     let Some(class) = hurt.class else {
         return unclear(hurt).into();
