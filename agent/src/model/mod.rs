@@ -19,6 +19,7 @@ mod rollup;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod unknown;
 pub mod usage;
 
 use std::{
@@ -31,13 +32,14 @@ pub(crate) use entitlement::ACTIVE_CPUS;
 pub use host::HostUse;
 pub use identity::{Identity, Key, Kind};
 pub use table::{Blame, Resource, Row, Table, WaitingNow};
+pub use unknown::Unknown;
 pub use usage::{Usage, Waits};
 
 use crate::{
     model::{
         disk::{DiskParts, Disks},
         entitlement::Entitlements,
-        names::{Member, Names},
+        names::Names,
         parties::Parties,
         rollup::Parts,
     },
@@ -65,15 +67,6 @@ pub struct Model {
     pub accounting: Accounting,
     /// What could not be observed, with reasons.
     pub unknown: Vec<Unknown>,
-}
-
-/// A value that is `None`, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unknown {
-    /// Its name in the JSON report.
-    pub field: String,
-    /// Why it is not known, as part of a sentence.
-    pub reason: String,
 }
 
 impl Model {
@@ -107,7 +100,7 @@ impl Model {
             abilities: after.abilities,
             entities: rollup::entities(&parts),
             cgroups: rollup::cgroups(&parts),
-            unknown: unknowns(after, &parts, &accounting),
+            unknown: unknown::all(after, &parts, &accounting),
             disks: disk.map(|disk| disk.disks),
             host,
             accounting,
@@ -124,59 +117,4 @@ impl Model {
         let length = self.length.as_nanos() as f64;
         (length > 0.0).then(|| ns as f64 / length)
     }
-}
-
-fn unknowns(after: &Sample, parts: &Parts<'_>, accounting: &Accounting) -> Vec<Unknown> {
-    let mut unknown = Vec::new();
-    let mut note = |field: &str, reason: &str| {
-        unknown.push(Unknown {
-            field: field.into(),
-            reason: reason.into(),
-        });
-    };
-    if after.abilities.steal.is_none() {
-        note(
-            "cpu.steal_s",
-            "this host has no steal clock; what was stolen counts for whoever had the CPU",
-        );
-    }
-    if !after.abilities.irq {
-        note(
-            "cpu.wait_by_cause_s.irq",
-            "this kernel does not account interrupt time; it counts for whoever had the CPU",
-        );
-    }
-    if after.abilities.throttle.is_none() {
-        note(
-            "cpu.throttled_s",
-            "this kernel does not tell when a CPU quota held a task back; such waits are unattributed",
-        );
-    }
-    if after.waiting.is_none() {
-        note(
-            "cpu.waiting_now",
-            "waits in progress cannot be listed on this host",
-        );
-    }
-    if accounting.coverage.is_none() {
-        note(
-            "accounting.coverage",
-            "this kernel keeps no sum of waits of its own to compare with",
-        );
-    }
-    for party in parts.parties.unusable() {
-        let who = parts.names.label(Member::Party(party));
-        note("cpu", &format!("the counters of {who} went backwards"));
-    }
-    if let Some(disk) = parts.disk {
-        for stream in disk.streams.unusable() {
-            let who = parts.names.label(Member::Owner(stream.owner));
-            let (device, operation) = (disk.disks.name(stream.device), stream.operation.name());
-            note(
-                "disk",
-                &format!("the {operation} counters of {who} on {device} went backwards"),
-            );
-        }
-    }
-    unknown
 }

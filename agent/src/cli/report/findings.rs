@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    os::unix::ffi::OsStrExt as _,
     time::Duration,
 };
 
@@ -172,9 +173,12 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(filter: Option<&'a Filter>, model: &Model) -> Asked<'a> {
         let cgroups = model.cgroups.rows.iter();
-        let matching = cgroups.filter(|row| {
-            row.cgroup.is_some() && filter.is_some_and(|filter| filter.matches(&row.path))
-        });
+        let has_path = |row: &Row| match &row.key {
+            Key::Path(path) => path.as_bytes().starts_with(b"/"),
+            _ => row.cgroup.is_some(),
+        };
+        let matching = cgroups
+            .filter(|row| has_path(row) && filter.is_some_and(|filter| filter.matches(&row.path)));
         Asked {
             filter,
             boundaries: matching.map(|row| identify(&row.path).boundary).collect(),

@@ -29,6 +29,8 @@ const LONG_WAIT_S: f64 = 1.0;
 const INDENT: usize = 2;
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod tests;
 
 /// The report, laid out for a width.

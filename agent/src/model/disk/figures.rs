@@ -195,9 +195,11 @@ impl<'a> Figures<'a> {
         (of(self.before), of(self.after))
     }
 
+    /// Made during the interval; figures of those that were there before are missing.
     fn is_new(&self, id: CgroupId) -> bool {
-        let cgroup = self.after.cgroups.get(&id);
-        cgroup.is_some_and(|cgroup| cgroup.is_new)
+        let is_new = |cgroup: &DiskCgroup| cgroup.is_new;
+        let is_there = |disk: &Disk| disk.cgroups.contains_key(&id);
+        self.after.cgroups.get(&id).is_some_and(is_new) && !is_there(self.before)
     }
 
     fn began_at_0(&self, id: CgroupId) -> Option<IoPressure> {

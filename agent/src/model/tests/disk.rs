@@ -1,11 +1,11 @@
-use std::{ffi::OsStr, time::Duration};
+use std::ffi::OsStr;
 
 use agent_ebpf::block::Operation;
 
 use crate::{
     model::{
-        Key, Kind, Model, Resource, Row, Table,
-        disk::{DiskCause, DiskUsage, IoUse},
+        Key, Kind, Resource, Row, Table,
+        disk::{DiskCause, DiskUsage},
         fixture::{
             Scene,
             disk::{reads, writes},
@@ -13,7 +13,7 @@ use crate::{
     },
     sample::{
         CgroupId,
-        disk::{DiskOwner, IoPressure, IoStat, Stream},
+        disk::{DiskOwner, Stream},
     },
 };
 
@@ -34,11 +34,6 @@ fn blame(table: &Table, resource: Resource) -> Vec<(&Key, u64)> {
         .filter(|blame| blame.resource == resource);
     of.map(|blame| (&table.rows[blame.culprit].key, blame.ns))
         .collect()
-}
-
-fn read_bytes(model: &Model, path: &str) -> Option<u64> {
-    let io = row(&model.entities, path).1.io?;
-    io.stat.map(|stat| stat.read_bytes)
 }
 
 #[test]
@@ -239,87 +234,4 @@ fn without_the_program_nothing_is_known() {
     assert_eq!(model.disks, None);
     let row = row(&model.entities, "/db.service").1;
     assert_eq!((&row.disk, row.io), (&None, None));
-}
-
-/// A slice with two services in it, of which one has a child.
-fn nested() -> (Scene, crate::sample::disk::DeviceId) {
-    let mut scene = Scene::new(1);
-    let vda = scene.disk(0, "vda");
-    let paths = ["/s", "/s/a.service", "/s/a.service/x", "/s/b.service"];
-    for (id, path) in (2..).zip(paths) {
-        let owner = scene.disk_cgroup(id, path);
-        scene.requests(reads(owner, vda), 1, [0.0, 0.001]);
-    }
-    for (id, bytes) in [(1, 100), (2, 90), (3, 50), (4, 20), (5, 30)] {
-        scene.kernel_read(id, vda, bytes);
-    }
-    (scene, vda)
-}
-
-#[test]
-fn the_kernels_figures_are_without_those_of_other_rows() {
-    let (mut scene, _) = nested();
-    let own =
-        |model: &Model| ["/s", "/s/a.service", "/s/b.service"].map(|path| read_bytes(model, path));
-    assert_eq!(own(&scene.model()), [Some(10), Some(50), Some(30)]);
-    let leaf = row(&scene.model().cgroups, "/s/a.service").1.io;
-    assert_eq!(leaf.unwrap().stat.unwrap().read_bytes, 30);
-    for disk in scene.disks() {
-        disk.recursive = false;
-    }
-    assert_eq!(own(&scene.model()), [Some(90), Some(70), Some(30)]);
-}
-
-#[test]
-fn a_missing_first_figure_is_unknown_unless_the_cgroup_is_new() {
-    let (mut scene, _) = nested();
-    scene.disks()[0].cgroups.remove(&CgroupId(4));
-    let own = |model: &Model| ["/s", "/s/a.service"].map(|path| read_bytes(model, path));
-    assert_eq!(own(&scene.model()), [Some(10), None]);
-    let [_, after] = scene.disks();
-    after.cgroups.get_mut(&CgroupId(4)).unwrap().is_new = true;
-    assert_eq!(own(&scene.model()), [Some(10), Some(50)]);
-}
-
-#[test]
-fn figures_of_stacked_and_unseen_devices_are_not_compared() {
-    let (mut scene, vda) = nested();
-    let unseen = crate::sample::disk::DeviceId { major: 253, ..vda };
-    scene.kernel_read(5, unseen, 1_000);
-    let stat = row(&scene.model().entities, "/s/b.service")
-        .1
-        .io
-        .unwrap()
-        .stat;
-    let expected = IoStat {
-        read_bytes: 30,
-        ..IoStat::default()
-    };
-    assert_eq!(stat, Some(expected));
-}
-
-#[test]
-fn limits_count_on_the_whole_path_and_pressure_at_the_boundary() {
-    let (mut scene, _) = nested();
-    let io = |scene: &Scene, path| -> IoUse { row(&scene.model().entities, path).1.io.unwrap() };
-    assert_eq!(io(&scene, "/s/b.service").limited, Some(false));
-    for (disk, seconds) in scene.disks().into_iter().zip([1, 3]) {
-        let cgroup = disk.cgroups.get_mut(&CgroupId(3)).unwrap();
-        cgroup.figures.as_mut().unwrap().pressure = Some(IoPressure {
-            some: Duration::from_secs(seconds),
-            full: Duration::ZERO,
-        });
-    }
-    let pressure = io(&scene, "/s/a.service").pressure.unwrap();
-    assert_eq!(pressure.some, Duration::from_secs(2));
-    assert_eq!(io(&scene, "/s/b.service").pressure, None);
-    let set = |scene: &mut Scene, limited| {
-        let [_, after] = scene.disks();
-        let slice = after.cgroups.get_mut(&CgroupId(2)).unwrap();
-        slice.figures.as_mut().unwrap().limited = limited;
-    };
-    set(&mut scene, Some(true));
-    assert_eq!(io(&scene, "/s/b.service").limited, Some(true));
-    set(&mut scene, None);
-    assert_eq!(io(&scene, "/s/b.service").limited, None);
 }

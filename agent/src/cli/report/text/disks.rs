@@ -16,7 +16,6 @@ use crate::{
         disk::{DeviceUse, DiskCause, DiskUsage, DiskUse},
         histogram::Histogram,
     },
-    sample::disk::Timing,
 };
 
 /// Requests that took less, in seconds per second, are not worth telling.
@@ -211,7 +210,6 @@ fn device(findings: &Findings, used: &DeviceUse) -> String {
             .stacked
             .then(|| "through other disks, not counted".into()),
     );
-    notes.extend(timing(device.timing).map(str::to_owned));
     let mut name = display_bytes(device.name.as_bytes());
     if !notes.is_empty() {
         name = format!("{name} ({})", notes.join("; "));
@@ -230,14 +228,4 @@ fn device(findings: &Findings, used: &DeviceUse) -> String {
         (usage.errors > 0).then(|| format!("{} failed ({})", usage.errors, percent(failed))),
     );
     told.join(", ")
-}
-
-/// What is not known of its requests.
-fn timing(timing: Timing) -> Option<&'static str> {
-    match timing {
-        Timing::Kernel | Timing::Issues => None,
-        Timing::TotalOnly => Some("queue and device time are not told apart"),
-        Timing::DeviceOnly => Some("queue time is not known"),
-        Timing::Nothing => Some("no times are known"),
-    }
 }
