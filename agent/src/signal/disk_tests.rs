@@ -147,6 +147,7 @@ fn those_without_a_name_are_no_culprits_and_no_victims() {
     assert_eq!(signals.hurt.len(), 1);
     assert_eq!(signals.hurt[0].culprits, Culprits::Crowd(0));
     assert_eq!((signals.hurt[0].class, signals.active), (None, 1));
+    assert_eq!(signals.doubts, [], "not of CPUs");
 }
 
 #[test]

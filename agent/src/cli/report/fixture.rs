@@ -78,8 +78,8 @@ pub(super) fn noisy_disk() -> Scene {
     let mut scene = Scene::new(2);
     let db = scene.cgroup(2, "/db.service");
     let backup = scene.cgroup(3, "/backup.service");
-    scene.ran(db, 1.0);
-    scene.ran(backup, 0.5);
+    scene.ran(db, 0.5);
+    scene.ran(backup, 1.0);
     let (vda, mounted) = (scene.disk(0, "vda"), scene.disk(1, "loop0"));
     for disk in scene.disks() {
         let device = disk.devices.get_mut(&mounted).unwrap();

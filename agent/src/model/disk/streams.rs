@@ -46,7 +46,7 @@ impl Streams {
             if let Some(usage) = &mut usage {
                 let begin = first_waits.get(stream).unwrap_or(&no_wait);
                 let observed = after.waits.get(stream);
-                let observed = observed.and_then(|wait| Observed::between(*stream, begin, wait));
+                let observed = observed.and_then(|wait| Observed::between(begin, wait));
                 let observed = observed.unwrap_or_default();
                 streams.attribute(*stream, usage, &observed);
             }
@@ -139,7 +139,7 @@ impl Default for Observed {
 
 impl Observed {
     /// What was observed between two readings; `None` when it went backwards.
-    fn between(stream: Stream, before: &DiskWait, after: &DiskWait) -> Option<Observed> {
+    fn between(before: &DiskWait, after: &DiskWait) -> Option<Observed> {
         let since = |field: fn(&DiskWait) -> u64| field(after).checked_sub(field(before));
         let mut observed = Observed::of([
             since(|wait| wait.self_ns)?,
@@ -154,14 +154,7 @@ impl Observed {
                 .fold(0, u64::saturating_add)
         };
         let all = all(after).checked_sub(all(before))?;
-        for (culprit, ns) in fitted(named(before, after), all) {
-            if culprit == stream.owner && culprit != DiskOwner::Other {
-                let own = &mut observed.own[0].1;
-                *own = own.saturating_add(ns);
-            } else {
-                observed.neighbors.push((culprit, ns));
-            }
-        }
+        observed.neighbors = fitted(named(before, after), all);
         Some(observed)
     }
 

@@ -235,3 +235,55 @@ fn without_the_program_nothing_is_known() {
     let row = row(&model.entities, "/db.service").1;
     assert_eq!((&row.disk, row.io), (&None, None));
 }
+
+#[test]
+fn those_without_a_name_may_wait_behind_each_other() {
+    let mut scene = Scene::new(1);
+    let vda = scene.disk(0, "vda");
+    let other = reads(DiskOwner::Other, vda);
+    scene.requests(other, 10, [0.0, 0.1]);
+    scene.attributed(other, 0.0, &[(DiskOwner::Other, 1.0)]);
+    let entities = scene.model().entities;
+    let expected = [(&Key::Other, 1_000_000_000)];
+    assert_eq!(blame(&entities, Resource::Disk(vda)), expected);
+    assert_eq!(
+        usage(&entities, "other").wait.get(DiskCause::Neighbor),
+        1_000_000_000
+    );
+}
+
+#[test]
+fn a_dead_cgroup_and_its_successor_are_two_rows() {
+    let mut scene = Scene::new(1);
+    let vda = scene.disk(0, "vda");
+    for (id, requests) in [(3, 5), (9, 7)] {
+        scene.cgroup(id, "/a.service");
+        let owner = scene.disk_cgroup(id, "/a.service");
+        scene.requests(reads(owner, vda), requests, [0.0, 0.001]);
+    }
+    scene.after.cgroups.remove(&CgroupId(3));
+    let model = scene.model();
+    let rows = model.cgroups.rows.iter();
+    let requests: Vec<_> = rows
+        .filter_map(|row| {
+            let part = row.disk.as_ref()?.first()?;
+            Some((row.key.clone(), part.usage.as_ref()?.requests))
+        })
+        .collect();
+    let key = |id| Key::Cgroup(CgroupId(id));
+    assert_eq!(requests, [(key(3), 5), (key(9), 7)]);
+    assert_eq!(usage(&model.entities, "/a.service").requests, 12);
+}
+
+#[test]
+fn a_path_that_was_given_up_joins_nothing() {
+    let mut scene = Scene::new(1);
+    let vda = scene.disk(0, "vda");
+    scene.cgroup(3, "/old");
+    scene.after.cgroups.get_mut(&CgroupId(3)).unwrap().path = "/new".into();
+    let owner = scene.disk_cgroup(70, "/old");
+    scene.requests(reads(owner, vda), 1, [0.0, 0.001]);
+    let model = scene.model();
+    let (_, row) = row(&model.cgroups, "/old");
+    assert_eq!(row.key, Key::Path("/old".into()));
+}

@@ -8,7 +8,7 @@ use crate::{
     },
     sample::{
         CgroupId,
-        disk::{DeviceId, IoPressure, IoStat},
+        disk::{DeviceId, DiskOwner, IoPressure, IoStat},
     },
 };
 
@@ -102,4 +102,43 @@ fn limits_count_on_the_whole_path_and_pressure_at_the_boundary() {
     assert_eq!(io(&scene, "/s/b.service").limited, Some(true));
     set(&mut scene, None);
     assert_eq!(io(&scene, "/s/b.service").limited, None);
+    set(&mut scene, Some(false));
+    let [before, after] = scene.disks();
+    for disk in [before, after] {
+        disk.cgroups.remove(&CgroupId(2));
+    }
+    assert_eq!(io(&scene, "/s/b.service").limited, None, "no way up");
+}
+
+#[test]
+fn requests_of_a_cgroup_that_was_not_read_are_in_nobodys_figures() {
+    let (mut scene, _) = nested();
+    for disk in scene.disks() {
+        disk.cgroups.get_mut(&CgroupId(4)).unwrap().figures = None;
+    }
+    let own = |model: &Model| ["/s", "/s/a.service"].map(|path| read_bytes(model, path));
+    assert_eq!(own(&scene.model()), [Some(10), None]);
+    let [_, after] = scene.disks();
+    after
+        .accounts
+        .retain(|stream, _| stream.owner != DiskOwner::Cgroup(CgroupId(4)));
+    assert_eq!(own(&scene.model()), [Some(10), Some(50)], "it had none");
+}
+
+#[test]
+fn a_figure_that_went_backwards_is_unknown() {
+    let (mut scene, vda) = nested();
+    scene.kernel_read(5, vda, 30);
+    let [before, _] = scene.disks();
+    let figures = before
+        .cgroups
+        .get_mut(&CgroupId(5))
+        .unwrap()
+        .figures
+        .as_mut();
+    let stats = figures.unwrap().stat.as_mut().unwrap();
+    stats.get_mut(&vda).unwrap().read_bytes = 31;
+    let model = scene.model();
+    let own = ["/s", "/s/a.service", "/s/b.service"].map(|path| read_bytes(&model, path));
+    assert_eq!(own, [None, Some(50), None]);
 }

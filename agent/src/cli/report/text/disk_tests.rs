@@ -4,7 +4,7 @@ use crate::{
     cli::report::{
         args::By,
         findings::Question,
-        fixture::{calm, noisy_disk, question, slow_disk},
+        fixture::{about, calm, noisy_disk, question, slow_disk},
         text::tests::{check, plain},
     },
     model::fixture::disk::reads,
@@ -24,8 +24,8 @@ fn a_noisy_neighbor_on_a_disk_in_a_pipe() {
 
                             CPUs    CPUs    lost to            p99        CPUs
             entity          used  waited  neighbors  causes  delay  fair share
-            db.service      0.10       0        0 %                       1.00
-            backup.service  0.05       0        0 %                       1.00
+            db.service      0.05       0        0 %                       1.00
+            backup.service  0.10       0        0 %                       1.00
 
                                                      queue   queue  device  device
             entity          disk        req/s  MB/s    p50     p99     p50     p99  causes
@@ -64,8 +64,8 @@ fn a_noisy_neighbor_on_a_disk_in_80_columns() {
 
                             CPUs    CPUs    lost to            p99        CPUs
             entity          used  waited  neighbors  causes  delay  fair share
-            db.service      0.10       0        0 %                       1.00
-            backup.service  0.05       0        0 %                       1.00
+            db.service      0.05       0        0 %                       1.00
+            backup.service  0.10       0        0 %                       1.00
 
                                                       queue  device
             entity          disk        req/s  MB/s     p99     p99  causes
@@ -105,8 +105,8 @@ fn a_noisy_neighbor_on_a_disk_in_120_columns() {
 
                             CPUs    CPUs    lost to            p99        CPUs
             entity          used  waited  neighbors  causes  delay  fair share
-            db.service      0.10       0        0 %                       1.00
-            backup.service  0.05       0        0 %                       1.00
+            db.service      0.05       0        0 %                       1.00
+            backup.service  0.10       0        0 %                       1.00
 
                                                      queue   queue  device  device
             entity          disk        req/s  MB/s    p50     p99     p50     p99  causes
@@ -161,6 +161,17 @@ fn a_slow_disk_a_limited_job_and_doubts() {
             Never seen: a busy SMT sibling, caches and memory bandwidth, CPU frequency, the network
         "]],
     );
+}
+
+#[test]
+fn a_cgroup_that_only_had_requests_can_be_asked_for() {
+    let mut scene = calm();
+    let vda = scene.disk(0, "vda");
+    let inner = scene.disk_cgroup(70, "/db.service/inner");
+    scene.requests(reads(inner, vda), 10, [0.0, 0.001]);
+    let text = plain(&scene, about("*inner"), None);
+    let expected = "CALM: no neighbor slowed down the only entity (matching '*inner') that ran";
+    assert!(text.starts_with(expected), "{text}");
 }
 
 #[test]
