@@ -36,8 +36,8 @@ pub(in crate::cli::report) fn waited(
         return format!(" waited on {disk}{over}");
     };
     let each = worst.mean_s().map_or("?".into(), span);
-    let total = worst.total.as_ref();
-    let p99 = total.and_then(|total| total.quantile(0.99));
+    let lengths = worst.lengths();
+    let p99 = lengths.and_then(|lengths| lengths.quantile(0.99));
     let p99 = p99.map_or(String::new(), |p99| format!(", p99 {}", span(p99)));
     let parts = parts(findings, &all, culprits).join(", ");
     format!(
