@@ -104,7 +104,6 @@ fn times(
     done: u64,
     mut account: Value<Stream>,
 ) -> Times {
-    // The kernel may take the creation from a plug's clock, which is early, and never late.
     let start = known(request.start(), done);
     let mut issued = known(request.issued(), done);
     if issued == 0 && streams::control().is_some_and(|control| control.issues != 0) {
@@ -113,9 +112,13 @@ fn times(
             atomic_add(&mut account.seen_issued, 1);
         }
     }
+    // Whoever issues it may have a clock of its own, from before (`blk_time_get_ns`).
+    if issued != 0 && issued < start {
+        issued = start;
+    }
     Times {
         start,
-        issued: if issued < start { 0 } else { issued },
+        issued,
         done,
     }
 }

@@ -16,7 +16,7 @@ const RECORDS: u32 = 1 << 17;
 /// On one CPU at least …
 const LEAST_RECORDS: u32 = 1 << 9;
 /// … and at most.
-const MOST_RECORDS: u32 = 1 << 15;
+const MOST_RECORDS: u32 = 1 << 16;
 
 /// Settings for so many CPUs.
 pub fn settings(cpus: u32, hierarchy: &Hierarchy) -> Settings {

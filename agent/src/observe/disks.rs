@@ -11,7 +11,8 @@ use crate::{
         cgroups::Cgroups,
         disks,
         hierarchy::{self, Controller, Hierarchy, Version},
-        io_figures,
+        io_figures, read,
+        text::display_path,
     },
     kernel::{
         block::{BlockReader, BlockReading},
@@ -119,6 +120,47 @@ impl Disks {
             waits: reading.waits,
             health: reading.health,
         }
+    }
+
+    /// How times are known, for each device that is there.
+    pub(super) fn timings(&mut self) -> Vec<(String, Option<Timing>)> {
+        let seen = self.reader.read().devices;
+        let all = disks::all(&self.sys)
+            .into_iter()
+            .chain(seen.keys().copied());
+        let all: BTreeSet<DeviceId> = all.collect();
+        let timing = |id: DeviceId| {
+            let disk = disks::read(&self.sys, id);
+            let is_off = disk
+                .as_ref()
+                .is_some_and(|disk| disk.iostats == Some(false));
+            let seen = seen.get(&id).copied();
+            let timing = seen.or(is_off.then_some(Timing::Nothing));
+            (
+                disk.map_or_else(|| id.to_string(), |disk| disk.name),
+                timing,
+            )
+        };
+        all.into_iter().map(timing).collect()
+    }
+
+    /// Cgroups with processes whose I/O counts for one above them, because the controller is not
+    /// enabled for them.
+    pub(super) fn unaccounted(&self, cpu: &Cgroups) -> Vec<String> {
+        let Owners::Same(Version::V2) = &self.owners else {
+            return Vec::new();
+        };
+        let lacks = |id: &CgroupId| {
+            cpu.folder(*id).is_some_and(|folder| {
+                let has_processes = read::line(&folder.join("cgroup.procs")).is_some();
+                has_processes
+                    && folder.join("cgroup.type").exists()
+                    && !folder.join("io.stat").exists()
+            })
+        };
+        let ids = cpu.ids().into_iter().filter(lacks);
+        ids.filter_map(|id| Some(display_path(cpu.path(id)?)))
+            .collect()
     }
 
     fn note_issues(&self, programs: &mut Programs) {
