@@ -457,10 +457,10 @@ pub const LONG_PATH: usize = 1008;
 pub struct CgroupMade {
     /// Cgroup id.
     pub id: u64,
-    /// The hierarchy's number.
-    pub hierarchy: u32,
     /// Bytes of the path, without the final 0.
     pub length: u32,
+    /// Reserved.
+    pub _pad: u32,
 }
 
 /// A task that is queued and does not run, as the task iterator prints it.

@@ -161,7 +161,7 @@ fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> 
         (map::TRACKS, cpus * TRACKS),
         (map::SLOTS, slots),
         (map::STREAMS, accounts(settings.stream_shards)),
-        (map::BLOCK_CPUS, cpus),
+        (map::BLOCK_CPUS, cpus + 1),
         (map::RECORDS, cpus * settings.records),
     ] {
         loader.map_max_entries(name, entries);

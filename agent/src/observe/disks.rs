@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -147,20 +148,24 @@ impl Disks {
     /// Cgroups with processes whose I/O counts for one above them, because the controller is not
     /// enabled for them.
     pub(super) fn unaccounted(&self, cpu: &Cgroups) -> Vec<String> {
-        let Owners::Same(Version::V2) = &self.owners else {
-            return Vec::new();
+        let is_apart: Box<dyn Fn(&OsStr, &Path) -> bool> = match &self.owners {
+            Owners::Same(Version::V2) => Box::new(|_, folder| {
+                // The root of the tree has no type, and owns what nobody else does.
+                folder.join("io.stat").exists() || !folder.join("cgroup.type").exists()
+            }),
+            Owners::Own(own, _) => {
+                let ids = own.ids();
+                let paths: BTreeSet<&OsStr> = ids.iter().filter_map(|id| own.path(*id)).collect();
+                Box::new(move |path, _| paths.contains(path))
+            }
+            Owners::Same(Version::V1) | Owners::Hidden(_) => return Vec::new(),
         };
-        let lacks = |id: &CgroupId| {
-            cpu.folder(*id).is_some_and(|folder| {
-                let has_processes = read::line(&folder.join("cgroup.procs")).is_some();
-                has_processes
-                    && folder.join("cgroup.type").exists()
-                    && !folder.join("io.stat").exists()
-            })
-        };
-        let ids = cpu.ids().into_iter().filter(lacks);
-        ids.filter_map(|id| Some(display_path(cpu.path(id)?)))
-            .collect()
+        let lacking = cpu.ids().into_iter().filter_map(|id| {
+            let (path, folder) = (cpu.path(id)?, cpu.folder(id)?);
+            let has_processes = read::line(&folder.join("cgroup.procs")).is_some();
+            (has_processes && !is_apart(path, &folder)).then(|| display_path(path))
+        });
+        lacking.collect()
     }
 
     fn note_issues(&self, programs: &mut Programs) {

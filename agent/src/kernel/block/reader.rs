@@ -214,7 +214,7 @@ impl BlockReader {
 
     fn health(&self) -> DiskHealth {
         let sum = |offset| {
-            (0..self.maps.shape.cpus)
+            (0..=self.maps.shape.cpus)
                 .map(|cpu| self.maps.cpus.word(cpu, offset))
                 .sum::<u64>()
         };
@@ -230,7 +230,7 @@ impl BlockReader {
             not_io: sum(offset_of!(BlockCpu, not_io)),
             no_device: sum(offset_of!(BlockCpu, no_device)),
             other_streams: others.map(requests).sum(),
-            records_lost: self.rings.lost + self.no_room + sum(offset_of!(BlockCpu, nested)),
+            records_lost: self.rings.lost + self.no_room + sum(offset_of!(BlockCpu, unrecorded)),
             sampled: self.sampled,
             recursion_misses: None,
         }
