@@ -59,7 +59,7 @@ pub(crate) struct Shape {
 }
 
 #[cfg(test)]
-const PRIVATE_PAIR_SETS: u32 = 64;
+const PRIVATE_PAIR_SETS: u32 = 512;
 
 /// The maps that are read at run time; see [`agent_ebpf::layout::map`].
 #[derive(Debug)]
