@@ -227,6 +227,8 @@ pub struct Disk {
     pub recursive: bool,
     /// Cgroups of all accounts, and those above them; at first all there are.
     pub cgroups: BTreeMap<CgroupId, DiskCgroup>,
+    /// Figures of cgroups hold those of all below them: version 2.
+    pub recursive: bool,
     /// The program's own account.
     pub health: DiskHealth,
 }
