@@ -72,6 +72,7 @@ fn account(ctx: &BtfTracePointContext, run: Run, done: u64) {
     if argument::<1>(ctx) as u32 != 0 {
         account.add(&mut sums.errors, 1);
     }
+    run.count(&mut cpu.accounted);
     let times = times(ctx, request, done, account);
     count(account, times);
     let start = if times.start == 0 {

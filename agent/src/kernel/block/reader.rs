@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem::offset_of,
     time::Duration,
 };
 
@@ -213,28 +212,34 @@ impl BlockReader {
     }
 
     fn health(&self) -> DiskHealth {
-        let sum = |offset| {
-            (0..=self.maps.shape.cpus)
-                .map(|cpu| self.maps.cpus.word(cpu, offset))
-                .sum::<u64>()
-        };
+        let mut sums = BlockCpu::default();
+        for cpu in 0..=self.maps.shape.cpus {
+            add(&mut sums, &self.maps.cpu(cpu));
+        }
+        let totals = self.streams.totals.iter();
+        let others = totals.filter(|(stream, _)| stream.owner == DiskOwner::Other);
         let requests = |(_, total): (&Stream, &Total)| total.account.requests;
-        let totals = &self.streams.totals;
-        let others = totals
-            .iter()
-            .filter(|(stream, _)| stream.owner == DiskOwner::Other);
         DiskHealth {
-            seen: sum(offset_of!(BlockCpu, seen)),
-            accounted: totals.iter().map(requests).sum::<u64>() + self.streams.forgotten,
-            partial: sum(offset_of!(BlockCpu, partial)),
-            not_io: sum(offset_of!(BlockCpu, not_io)),
-            no_device: sum(offset_of!(BlockCpu, no_device)),
+            seen: sums.seen,
+            accounted: sums.accounted,
+            partial: sums.partial,
+            not_io: sums.not_io,
+            no_device: sums.no_device,
             other_streams: others.map(requests).sum(),
-            records_lost: self.rings.lost + self.no_room + sum(offset_of!(BlockCpu, unrecorded)),
+            records_lost: self.rings.lost + self.no_room + sums.unrecorded,
             sampled: self.sampled,
             recursion_misses: None,
         }
     }
+}
+
+fn add(sums: &mut BlockCpu, cpu: &BlockCpu) {
+    sums.seen += cpu.seen;
+    sums.accounted += cpu.accounted;
+    sums.partial += cpu.partial;
+    sums.not_io += cpu.not_io;
+    sums.no_device += cpu.no_device;
+    sums.unrecorded += cpu.unrecorded;
 }
 
 fn stream_of(maps: &BlockMaps, streams: &Streams, record: &Record) -> Option<Stream> {
