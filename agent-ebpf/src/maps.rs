@@ -5,7 +5,7 @@ use core::ops::{Deref, DerefMut};
 use agent_ebpf::{
     baseline,
     layout::{
-        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PAIR_SETS, PairSet, SlotInfo,
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SlotInfo,
         cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
     owner::{Owner, SLOT_FIRST_CGROUP},
@@ -25,6 +25,8 @@ macro_rules! mapped_array {
         static $name: Array<$value> = Array::with_max_entries($entries, BPF_F_MMAPABLE);
     };
 }
+
+pub(crate) use mapped_array;
 
 mapped_array!(CELLS, Cell, 1);
 mapped_array!(DELAYS, Histogram, 1);
@@ -76,7 +78,7 @@ impl<T> DerefMut for Value<T> {
 }
 
 #[inline(always)]
-fn value<T>(map: &'static Array<T>, index: u32) -> Option<Value<T>> {
+pub(crate) fn value<T>(map: &'static Array<T>, index: u32) -> Option<Value<T>> {
     map.get_ptr_mut(index).map(Value)
 }
 
@@ -168,7 +170,8 @@ pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
 #[inline(always)]
 pub(crate) fn add_blame(cpu: u32, victim: Owner, culprit: u32, ns: u64) -> bool {
     let key = pair_key(victim.0, culprit);
-    value(&PAIRS, cpu * PAIR_SETS + pair_set(key)).is_some_and(|mut set| set.add(key, ns))
+    let sets = frozen!(SETTINGS.pair_sets);
+    value(&PAIRS, cpu * sets + pair_set(key, sets)).is_some_and(|mut set| set.add(key, ns))
 }
 
 /// The slot of a cgroup; a new cgroup gets one of the CPU's free slots.
@@ -260,7 +263,7 @@ pub(crate) fn track(place: u32) -> Option<Value<Track>> {
 /// An addition that other CPUs may do at the same time. Its result is not used: the instruction
 /// set of 5.10 has no atomic operation with one.
 #[inline(always)]
-fn atomic_add<T: Copy>(value: &mut T, addend: T) {
+pub(crate) fn atomic_add<T: Copy>(value: &mut T, addend: T) {
     // SAFETY: aligned, and valid for as long as the reference.
     unsafe {
         core::intrinsics::atomic_xadd::<T, T, { core::intrinsics::AtomicOrdering::Relaxed }>(

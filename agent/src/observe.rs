@@ -1,16 +1,18 @@
 //! Observing a host: attaches the kernel programs and takes samples.
 
+mod disks;
 mod rows;
 mod start;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use thiserror::Error;
 
+use self::disks::Disks;
 use crate::{
     capability::Capability,
     host::{cgroups::Cgroups, counters, cpus, facts::HostFacts, hierarchy::Hierarchy, read},
@@ -27,6 +29,9 @@ const MOST_LIMITS: usize = 256;
 /// Who ran and waited for less than this since the last sample, nanoseconds, had no limit to feel:
 /// what is known of its limits is good enough.
 const LEAST_FOR_LIMITS: u64 = 1_000_000;
+
+/// How long `doctor` waits for block requests.
+const WATCHED: Duration = Duration::from_secs(1);
 
 /// Why the core does not run, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,8 @@ pub struct Observer {
     programs: Programs,
     reader: Reader,
     cgroups: Cgroups,
+    /// `None` where block I/O is not accounted.
+    disks: Option<Disks>,
     /// No sample was taken yet: all cgroups count as active.
     is_first: bool,
 }
@@ -109,6 +116,9 @@ impl Observer {
         });
         self.note_names(monotonic);
         self.note_limits(&reading, monotonic);
+        let (programs, cgroups) = (&mut self.programs, &self.cgroups);
+        let disks = self.disks.as_mut();
+        let disk = disks.map(|disks| disks.sample(programs, cgroups, monotonic));
         Ok(Sample {
             monotonic,
             wall,
@@ -120,7 +130,7 @@ impl Observer {
             waiting,
             host,
             health: reading.health,
-            disk: None,
+            disk,
         })
     }
 
@@ -129,8 +139,27 @@ impl Observer {
     pub fn keep_up(&mut self) -> Result<(), SampleError> {
         self.note_online()?;
         self.reader.keep_up(&self.facts.online);
-        self.note_names(kernel::monotonic());
+        let now = kernel::monotonic();
+        self.note_names(now);
+        if let Some(disks) = &mut self.disks {
+            disks.keep_up(&mut self.programs, &self.cgroups, now);
+        }
         Ok(())
+    }
+
+    /// Watches the disks for a second, and adds to the capabilities how their requests are timed:
+    /// that shows in the requests themselves.
+    pub fn watch_disks(&mut self) {
+        let Some(disks) = &mut self.disks else {
+            return;
+        };
+        for _ in 0..2 {
+            std::thread::sleep(WATCHED / 2);
+            disks.keep_up(&mut self.programs, &self.cgroups, kernel::monotonic());
+        }
+        self.capabilities.push(rows::disk_timing(&disks.timings()));
+        let unaccounted = disks.unaccounted(&self.cgroups);
+        self.capabilities.push(rows::io_accounting(&unaccounted));
     }
 
     /// The folder of a cgroup that exists, to list its processes.
@@ -163,7 +192,8 @@ impl Observer {
             most_active(&reading.active, |id| cgroups.has_limits(id))
         };
         self.is_first = false;
-        self.cgroups.read_limits(self.with_ancestors(active), now);
+        let ids = self.cgroups.with_ancestors(active);
+        self.cgroups.read_limits(ids, now);
     }
 
     /// Finds names for those who turned up.
@@ -180,18 +210,6 @@ impl Observer {
             Ok(None) => {}
             Err(error) => tracing::warn!("cgroups cannot be scanned: {error}"),
         }
-    }
-
-    /// Limits of a cgroup hold for those below it.
-    fn with_ancestors(&self, ids: Vec<CgroupId>) -> BTreeSet<CgroupId> {
-        let mut all = BTreeSet::new();
-        for id in ids {
-            let mut next = Some(id);
-            while let Some(id) = next.filter(|id| all.insert(*id)) {
-                next = self.cgroups.parent(id);
-            }
-        }
-        all
     }
 }
 

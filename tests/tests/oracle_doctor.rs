@@ -34,6 +34,10 @@ fn doctor_names_every_capability_and_exits_0() {
         "pressure",
         "cgroup",
         "privilege",
+        "block_rq_complete",
+        "io_hierarchy",
+        "disk_timing",
+        "io_accounting",
     ] {
         assert!(
             names.iter().any(|name| name.contains(part)),

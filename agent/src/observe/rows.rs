@@ -2,6 +2,7 @@
 
 use agent_ebpf::layout::{ABSENT, Offsets, ThrottleMethod};
 
+use super::disks::Disks;
 use crate::{
     capability::{Capability, Status},
     host::{
@@ -10,12 +11,15 @@ use crate::{
     },
     kernel::{
         Refusal, Verdict,
+        block::BlockError,
         btf::BtfError,
-        load::{CGROUP_MKDIR, LoadError, TASK_WAITING, THROTTLE_HOOKS},
+        load::{
+            BLOCK_COMPLETE, BLOCK_ISSUE, CGROUP_MKDIR, LoadError, TASK_WAITING, THROTTLE_HOOKS,
+        },
         offsets::OffsetsError,
         programs::Programs,
     },
-    sample::StealSource,
+    sample::{StealSource, disk::Timing},
 };
 
 /// A part of the observation: its name, what it is for, whether the core needs it.
@@ -51,6 +55,19 @@ const COVERAGE: Part = Part(
     "the kernel's own run-queue delay, to compare",
     false,
 );
+
+const BLOCK: Part = Part(BLOCK_COMPLETE, "block I/O and its latency", false);
+const ISSUES: Part = Part(
+    BLOCK_ISSUE,
+    "when requests are issued, where the kernel does not note it",
+    false,
+);
+const IO_HIERARCHY: Part = Part("io_hierarchy", "telling whose block I/O it is", false);
+
+const DISK_TIMING: Part = Part("disk_timing", "queue and device time, by device", false);
+const IO_ACCOUNTING: Part = Part("io_accounting", "block I/O of each cgroup", false);
+/// Cgroups that a row names.
+const NAMED: usize = 5;
 
 impl Part {
     fn row(self, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Capability {
@@ -183,6 +200,80 @@ pub(super) fn programs(programs: &Programs) -> Vec<Capability> {
         row(ITERATOR, TASK_WAITING),
         row(MKDIR, CGROUP_MKDIR),
     ]
+    .into_iter()
+    .chain(block(programs))
+    .collect()
+}
+
+fn block(programs: &Programs) -> Vec<Capability> {
+    [BLOCK, ISSUES]
+        .into_iter()
+        .filter_map(|part| Some(verdict(part, Some(programs.verdicts.get(part.0)?))))
+        .collect()
+}
+
+/// Block requests cannot be read.
+pub(super) fn no_block(error: &BlockError) -> Capability {
+    BLOCK.unsupported(error.to_string(), None)
+}
+
+/// How the requests of each device are timed.
+pub(super) fn disk_timing(devices: &[(String, Option<Timing>)]) -> Capability {
+    let text = |(name, timing): &(String, Option<Timing>)| {
+        let timing = match timing {
+            Some(Timing::Kernel) => "the kernel notes creation and issue",
+            Some(Timing::Issues) => "the kernel notes the creation, block_rq_issue the issue",
+            Some(Timing::TotalOnly) => "the kernel notes the creation alone: no queue time",
+            Some(Timing::DeviceOnly) => "block_rq_issue notes the issue: device time alone",
+            Some(Timing::Nothing) => "not timed (queue/iostats is 0): requests and bytes alone",
+            None => "no requests in a second of watching",
+        };
+        format!("{name}: {timing}")
+    };
+    let off = |(_, timing): &&(String, Option<Timing>)| {
+        matches!(timing, Some(Timing::Nothing | Timing::DeviceOnly))
+    };
+    let remedy = devices
+        .iter()
+        .find(off)
+        .map(|(name, _)| format!("echo 1 > /sys/block/{name}/queue/iostats"));
+    let mut texts: Vec<String> = devices.iter().map(text).collect();
+    if texts.is_empty() {
+        texts.push("no block devices here".to_owned());
+    }
+    texts.push(
+        "never included: time before a request exists (io.max, wbt, iocost, waiting for a tag)"
+            .to_owned(),
+    );
+    DISK_TIMING.row(Status::Active, texts.join("; "), remedy.as_deref())
+}
+
+/// Whether block I/O counts for the cgroups that do it.
+pub(super) fn io_accounting(unaccounted: &[String]) -> Capability {
+    if unaccounted.is_empty() {
+        return IO_ACCOUNTING.active("the io controller is enabled wherever there are processes");
+    }
+    let named = unaccounted[..unaccounted.len().min(NAMED)].join(", ");
+    let more = match unaccounted.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    IO_ACCOUNTING.unsupported(
+        format!("the io controller is off for {named}{more}: their I/O counts for a cgroup above"),
+        Some("set IOAccounting=yes in their units, or +io in the parent's cgroup.subtree_control"),
+    )
+}
+
+/// Where block I/O finds its owners.
+pub(super) fn io_hierarchy(disks: &Disks) -> Capability {
+    match disks.hierarchy() {
+        Ok(None) => IO_HIERARCHY.active("the hierarchy that owns cpu"),
+        Ok(Some(hierarchy)) => {
+            let mount = display_path(hierarchy.mount.as_os_str());
+            IO_HIERARCHY.active(format!("{} at {mount}, joined by path", hierarchy.mode))
+        }
+        Err(error) => IO_HIERARCHY.unsupported(error.to_string(), None),
+    }
 }
 
 fn verdict(part: Part, verdict: Option<&Verdict>) -> Capability {
