@@ -1,7 +1,7 @@
 //! One component of a cgroup path: what the makers of containers, pods, services and sessions
 //! call their cgroups.
 
-use super::Runtime;
+use super::{Qos, Runtime};
 
 /// The digits of a container id.
 const CONTAINER_ID: usize = 64;
@@ -38,7 +38,9 @@ impl<'a> Component<'a> {
     /// (`crio-conmon-<64hex>.scope`), which are no containers.
     pub(super) fn container_id(&self) -> Option<String> {
         let (maker, id) = self.maker_and_id()?;
-        (!maker.ends_with(b"conmon")).then(|| String::from_utf8_lossy(id).into_owned())
+        // A pod of podman has an id of its own, and containers below.
+        let is_group = maker.is_empty() && self.parent == b"libpod_parent";
+        (!maker.ends_with(b"conmon") && !is_group).then(|| String::from_utf8_lossy(id).into_owned())
     }
 
     /// Who made the container of that id.
@@ -57,12 +59,24 @@ impl<'a> Component<'a> {
 
     /// `…pod<uid>` with any of the kubelet's prefixes, normalised.
     pub(super) fn pod_uid(&self) -> Option<String> {
-        let name = self.name.split(|&byte| byte == b':').next()?;
-        let name = name.strip_suffix(b".slice").unwrap_or(name);
-        let at = find_last(name, b"pod")?;
-        let (prefix, uid) = (&name[..at], &name[at + 3..]);
+        let (prefix, uid) = self.pod()?;
         // Only the kubelet's own prefixes: a service may be called anything.
         (prefix.is_empty() || prefix.ends_with(b"-")).then(|| normalized_uid(uid))?
+    }
+
+    /// The class of a pod: the kubelet's prefix has it with systemd, the folder above without.
+    pub(super) fn qos(&self) -> Option<Qos> {
+        let (prefix, _) = self.pod()?;
+        let class = match prefix.strip_suffix(b"-") {
+            Some(prefix) => prefix.rsplit(|&byte| byte == b'-').next()?,
+            None => self.parent,
+        };
+        match class {
+            b"kubepods" => Some(Qos::Guaranteed),
+            b"burstable" => Some(Qos::Burstable),
+            b"besteffort" => Some(Qos::BestEffort),
+            _ => None,
+        }
     }
 
     /// `lxc.payload.<name>`, `lxc/<name>`.
@@ -94,6 +108,14 @@ impl<'a> Component<'a> {
         let is_named =
             |suffix: &[u8]| self.name.len() > suffix.len() && self.name.ends_with(suffix);
         is_named(b".service") || is_named(b".scope")
+    }
+
+    /// Prefix and uid, not checked.
+    fn pod(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let name = self.name.split(|&byte| byte == b':').next()?;
+        let name = name.strip_suffix(b".slice").unwrap_or(name);
+        let at = find_last(name, b"pod")?;
+        Some((&name[..at], &name[at + 3..]))
     }
 
     fn maker_and_id(&self) -> Option<(&'a [u8], &'a [u8])> {

@@ -99,6 +99,74 @@ fn pods() {
 }
 
 #[test]
+fn more_layouts() {
+    let container = "container \"container 0123456789ab (pod 11112222)\" id <id> uid <uid>";
+    let containerd = container.replace(" id <id>", " by containerd id <id>");
+    for path in [
+        "/docker/<inner>/kubelet/kubepods/burstable/pod<uid>/<id>|/init.scope",
+        "/docker/<inner>/kubepods/besteffort/pod<uid>/<id>|",
+        "/system.slice/docker-<inner>.scope/kubepods/pod<uid>/<id>|",
+    ] {
+        check(path, container);
+    }
+    for path in [
+        "/system.slice/docker-<inner>.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod<u_id>.slice/cri-containerd-<id>.scope|",
+        "/machine.slice/libpod-<inner>.scope/container/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod<u_id>.slice/cri-containerd-<id>.scope|",
+        "/../../kubepods.slice/kubepods-pod<u_id>.slice/cri-containerd-<id>.scope|",
+    ] {
+        check(path, &containerd);
+    }
+    check(
+        "/kubepods/besteffort/pod<static>/<id>|",
+        "container \"container 0123456789ab (pod aaaabbbb)\" id <id> uid <static>",
+    );
+    let podman = "container \"container 0123456789ab\" by podman id <id>";
+    check(
+        "/machine.slice/machine-libpod_pod_<inner>.slice/libpod-<id>.scope|/container",
+        podman,
+    );
+    check("/libpod_parent/<inner>/libpod-<id>|", podman);
+    check(
+        "/libpod_parent/<inner>|",
+        "cgroup \"/libpod_parent/<inner>\"",
+    );
+    check(
+        "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-<id>.scope|/init",
+        "container \"container 0123456789ab\" by docker id <id>",
+    );
+}
+
+#[test]
+fn classes_of_pods() {
+    let class = |path: &str| entity_of(OsStr::new(&written(path))).qos;
+    for (path, expected) in [
+        ("/kubepods/pod<uid>/<id>", Some(Qos::Guaranteed)),
+        ("/kubepods/burstable/pod<uid>/<id>", Some(Qos::Burstable)),
+        ("/kubepods/besteffort/pod<uid>", Some(Qos::BestEffort)),
+        (
+            "/kubepods.slice/kubepods-pod<u_id>.slice/crio-<id>.scope/container",
+            Some(Qos::Guaranteed),
+        ),
+        (
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<u_id>.slice",
+            Some(Qos::Burstable),
+        ),
+        (
+            "/docker/<inner>/kubelet.slice/kubelet-kubepods-besteffort-pod<u_id>.slice/cri-containerd-<id>.scope",
+            Some(Qos::BestEffort),
+        ),
+        (
+            "/system.slice/containerd.service/kubepods-burstable-pod<uid>.slice:cri-containerd:<id>",
+            Some(Qos::Burstable),
+        ),
+        ("/elsewhere/pod<uid>/<id>", None),
+        ("/system.slice/docker-<id>.scope", None),
+    ] {
+        assert_eq!(class(path), expected, "{path}");
+    }
+}
+
+#[test]
 fn a_tenant_cannot_pose_as_another_container() {
     let outer = "container \"container 0123456789ab (pod 11112222)\" id <id> uid <uid>";
     check("/kubepods/pod<uid>/<id>|/docker/<inner>", outer);

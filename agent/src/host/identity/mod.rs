@@ -85,6 +85,27 @@ impl fmt::Display for Runtime {
     }
 }
 
+/// The class that the kubelet gives a pod by its requests and limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Qos {
+    /// Requests are limits.
+    Guaranteed,
+    /// Some requests or limits.
+    Burstable,
+    /// Neither.
+    BestEffort,
+}
+
+impl fmt::Display for Qos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Qos::Guaranteed => "guaranteed",
+            Qos::Burstable => "burstable",
+            Qos::BestEffort => "besteffort",
+        })
+    }
+}
+
 /// The entity that a cgroup belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityPath {
@@ -101,6 +122,8 @@ pub struct EntityPath {
     /// The uid of the pod, with dashes; 32 hexadecimal digits without dashes for a static pod,
     /// whose object in the API has another uid (annotation `kubernetes.io/config.hash`).
     pub pod_uid: Option<String>,
+    /// The class of the pod.
+    pub qos: Option<Qos>,
 }
 
 /// The entity of the cgroup at `path`.
@@ -120,16 +143,23 @@ pub fn entity_of(path: &OsStr) -> EntityPath {
 #[derive(Default)]
 struct Found<'a> {
     container: Option<Container<'a>>,
-    pod: Option<(String, usize)>,
+    pod: Option<Pod>,
     session: Option<(u32, usize)>,
     unit: Option<(&'a [u8], usize)>,
+}
+
+#[derive(Clone)]
+struct Pod {
+    uid: String,
+    qos: Option<Qos>,
+    end: usize,
 }
 
 struct Container<'a> {
     end: usize,
     runtime: Option<Runtime>,
     label: Label<'a>,
-    pod: Option<String>,
+    pod: Option<Pod>,
 }
 
 enum Label<'a> {
@@ -141,7 +171,8 @@ impl<'a> Found<'a> {
     fn take(&mut self, component: &Component<'a>) {
         let end = component.end;
         if let Some(uid) = component.pod_uid() {
-            self.pod = Some((uid, end));
+            let qos = component.qos();
+            self.pod = Some(Pod { uid, qos, end });
         }
         if let Some(id) = component.container_id() {
             self.set_container(end, component.runtime(), Label::Id(id));
@@ -157,7 +188,7 @@ impl<'a> Found<'a> {
     }
 
     fn set_container(&mut self, end: usize, runtime: Option<Runtime>, label: Label<'a>) {
-        let pod = self.pod.as_ref().map(|(uid, _)| uid.clone());
+        let pod = self.pod.clone();
         self.container = Some(Container {
             end,
             runtime,
@@ -173,7 +204,7 @@ impl<'a> Found<'a> {
     }
 
     fn entity(self, path: &[u8]) -> EntityPath {
-        let pod_end = self.pod.as_ref().map(|(_, end)| *end);
+        let pod_end = self.pod.as_ref().map(|pod| pod.end);
         let whole = path.len();
         // A pod below a container without one is a node in a container (kind).
         if let Some(container) = self
@@ -182,11 +213,12 @@ impl<'a> Found<'a> {
         {
             return container.entity(path);
         }
-        if let Some((uid, end)) = self.pod {
-            let name = format!("pod {}", short(&uid, POD_DIGITS));
+        if let Some(pod) = self.pod {
+            let name = format!("pod {}", short(&pod.uid, POD_DIGITS));
             return EntityPath {
-                pod_uid: Some(uid),
-                ..entity(Kind::Pod, path, end, name)
+                pod_uid: Some(pod.uid),
+                qos: pod.qos,
+                ..entity(Kind::Pod, path, pod.end, name)
             };
         }
         if let Some((uid, end)) = self.session {
@@ -214,13 +246,14 @@ impl Container<'_> {
             Label::Name(name) => (display_bytes(name), None),
         };
         let name = match &self.pod {
-            Some(uid) => format!("container {label} (pod {})", short(uid, POD_DIGITS)),
+            Some(pod) => format!("container {label} (pod {})", short(&pod.uid, POD_DIGITS)),
             None => format!("container {label}"),
         };
         EntityPath {
             runtime: self.runtime,
             container_id: id,
-            pod_uid: self.pod,
+            qos: self.pod.as_ref().and_then(|pod| pod.qos),
+            pod_uid: self.pod.map(|pod| pod.uid),
             ..entity(Kind::Container, path, self.end, name)
         }
     }
@@ -243,6 +276,7 @@ fn entity(kind: Kind, path: &[u8], end: usize, name: String) -> EntityPath {
         runtime: None,
         container_id: None,
         pod_uid: None,
+        qos: None,
     }
 }
 
