@@ -1,4 +1,5 @@
-//! Builds the kernel object, or takes the one that `CROSSTALK_EBPF_OBJECT` names.
+//! Builds the kernel object, or takes the one that `CROSSTALK_EBPF_OBJECT` names; generates code
+//! from the protocols in `proto`.
 
 use std::{
     env, fs,
@@ -8,6 +9,9 @@ use std::{
 
 #[path = "../xtask/src/object/invocation.rs"]
 mod invocation;
+
+#[path = "build/protocols.rs"]
+mod protocols;
 
 use invocation::Invocation;
 
@@ -20,6 +24,7 @@ fn main() -> Outcome<()> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = manifest.join("..");
+    protocols::generate(&manifest.join("proto"))?;
     for path in [
         "agent-ebpf/src",
         "agent-ebpf/Cargo.toml",

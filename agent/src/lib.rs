@@ -8,6 +8,7 @@ pub mod entity;
 pub mod host;
 pub mod kernel;
 pub mod model;
+pub mod names;
 pub mod observe;
 pub mod sample;
 pub mod signal;

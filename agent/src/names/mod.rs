@@ -1,0 +1,43 @@
+//! Names of pods and containers: where they are told, and how they are put together.
+//!
+//! Knows nothing of BPF and of cgroups: names are joined by ids of containers and uids of pods.
+//! Every source is optional, and one that fails is counted and takes nothing from the others.
+//! What no source tells stays `None`; it is never guessed. Sources that could do more than tell
+//! names, such as sockets of container runtimes, are left alone.
+
+mod docker;
+mod facts;
+mod logs;
+mod managed;
+mod objects;
+mod podman;
+mod pods_api;
+mod proto;
+mod quantity;
+mod resolver;
+mod service;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use docker::Docker;
+pub use facts::{Container, Facts, Pod, Workload};
+pub use logs::LogFolders;
+pub use podman::Podman;
+pub use pods_api::PodsApi;
+pub use resolver::{Names, Resolver, SourceHealth, SourceState};
+pub use service::{Service, service};
+pub use source::{Error, Source};
+
+/// What a host may have, without credentials and in this order.
+pub fn sources_of_host(root: &Path) -> Vec<Box<dyn Source>> {
+    let at = |path: &str| root.join(path);
+    vec![
+        Box::new(PodsApi::new(&at("var/lib/kubelet/pods-api/pods-api.sock"))),
+        Box::new(LogFolders::new(&at("var/log"))),
+        Box::new(Docker::new(&at("var/lib/docker"))),
+        Box::new(Podman::new(&at("var/lib/containers/storage"))),
+    ]
+}
