@@ -75,6 +75,11 @@ impl<'a> Entitlements<'a> {
         self.capped(id, self.share(id)? * TASKS_WEIGHT as f64 / level)
     }
 
+    /// Of a fair share and a request in CPUs the larger, CPU seconds.
+    pub(super) fn contract_s(&self, entitled_s: f64, request: Option<f64>) -> f64 {
+        request.map_or(entitled_s, |cpus| entitled_s.max(cpus * self.seconds))
+    }
+
     /// The tightest quota on the path, in CPUs, as far as quotas are known.
     pub(super) fn quota_cpus(&self, id: CgroupId) -> Option<f64> {
         self.path(id)

@@ -12,7 +12,7 @@ use std::{
 use agent_ebpf::{bucket::of_ns, cause::Cause, owner::KernelFamily};
 
 use crate::{
-    model::{Identity, Kind, Model},
+    model::{Identity, Kind, Labels, Model},
     sample::{
         Abilities, Account, Bandwidth, Cgroup, CgroupId, CpuTime, Health, HostCounters, Party,
         Quota, Sample, StealSource, ThrottleSource, WaitInProgress, disk::Disk,
@@ -150,6 +150,7 @@ pub(crate) fn identify(path: &OsStr) -> Identity {
             kind: Kind::Host,
             name: "host".into(),
             boundary: path.into(),
+            labels: Labels::default(),
         };
     }
     let bytes = path.as_bytes();
@@ -177,6 +178,7 @@ fn named(kind: Kind, boundary: &OsStr) -> Identity {
         kind,
         name: name.into(),
         boundary: boundary.into(),
+        labels: Labels::default(),
     }
 }
 

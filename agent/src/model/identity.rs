@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use agent_ebpf::owner::KernelFamily;
 
-use crate::sample::CgroupId;
+use crate::{model::labels::Labels, sample::CgroupId};
 
 /// What an entity is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +51,7 @@ impl Kind {
 }
 
 /// The entity of one cgroup path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// What it is.
     pub kind: Kind,
@@ -59,6 +59,8 @@ pub struct Identity {
     pub name: String,
     /// Path of the highest cgroup that belongs to it: a prefix of the path in whole components.
     pub boundary: OsString,
+    /// What else is known of it.
+    pub labels: Labels,
 }
 
 /// The name of a row that stays the same over the life of a host.

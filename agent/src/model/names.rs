@@ -10,7 +10,10 @@ use std::{
 
 use crate::{
     host::text::display_path,
-    model::identity::{Identity, Key, Kind, kernel_name, path_text},
+    model::{
+        identity::{Identity, Key, Kind, kernel_name, path_text},
+        labels::Labels,
+    },
     sample::{
         Cgroup, CgroupId, Party, Sample,
         disk::{Disk, DiskCgroup, DiskOwner},
@@ -41,6 +44,7 @@ pub(super) struct Name {
     pub(super) for_people: String,
     pub(super) path: OsString,
     pub(super) cgroup: Option<CgroupId>,
+    pub(super) labels: Labels,
 }
 
 impl<'a> Names<'a> {
@@ -84,6 +88,7 @@ impl<'a> Names<'a> {
             cgroup: self.ids.get(identity.boundary.as_os_str()).copied(),
             key: Key::Entity(identity.boundary.clone()),
             path: identity.boundary,
+            labels: identity.labels,
         }
     }
 
@@ -113,6 +118,7 @@ impl<'a> Names<'a> {
             for_people: path_text(&path),
             path,
             cgroup,
+            labels: Labels::default(),
         }
     }
 
@@ -124,6 +130,7 @@ impl<'a> Names<'a> {
             for_people: path_text(&path),
             path,
             cgroup: Some(id),
+            labels: Labels::default(),
         }
     }
 

@@ -120,15 +120,19 @@ impl Group {
                 entitlements.subtree_s(id)
             }
         };
+        let entitled_s = id.and_then(entitled);
+        let request = self.name.labels.cpu_request;
         Row {
+            contract_s: entitled_s.map(|entitled| entitlements.contract_s(entitled, request)),
             key: self.name.key,
             kind: self.name.kind,
             name: self.name.for_people,
             path: self.name.path,
+            labels: self.name.labels,
             cgroup: id,
             usage: self.usage,
             waiting: self.waiting,
-            entitled_s: id.and_then(entitled),
+            entitled_s,
             quota_cpus: id.and_then(|id| entitlements.quota_cpus(id)),
             cpuset: id.and_then(|id| entitlements.cpuset(id)),
             bandwidth: id.and_then(|id| entitlements.bandwidth(id)),

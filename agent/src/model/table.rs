@@ -6,6 +6,7 @@ use crate::{
     model::{
         disk::{DiskUse, IoUse},
         identity::{Key, Kind, kernel_name, path_text},
+        labels::Labels,
         usage::Usage,
     },
     sample::{Bandwidth, CgroupId, disk::DeviceId},
@@ -64,6 +65,8 @@ pub struct Row {
     pub path: OsString,
     /// Its cgroup, for an entity its boundary, as far as known.
     pub cgroup: Option<CgroupId>,
+    /// What else is known of it.
+    pub labels: Labels,
     /// What it did; `None` when a counter went backwards.
     pub usage: Option<Usage>,
     /// Waits in progress at the end; `None` where they cannot be listed.
@@ -71,6 +74,8 @@ pub struct Row {
     /// CPU seconds that its weight, quota and CPU set entitle it to while all its busy
     /// neighbours want theirs.
     pub entitled_s: Option<f64>,
+    /// Its contract, CPU seconds: what it is entitled to, or what it requests where that is more.
+    pub contract_s: Option<f64>,
     /// The tightest CPU quota on its path, in CPUs; `None` also where none is set.
     pub quota_cpus: Option<f64>,
     /// CPUs that its tasks may use; `None` where that is not known.

@@ -1,13 +1,12 @@
-//! Run time against what weight, quota and CPU set entitle to.
+//! Run time against contracts: what weight, quota and CPU set entitle to, or what is requested
+//! where that is more.
 
 use crate::model::{Model, Row};
 
-/// Run time as a ratio of the entitlement; `None` where either is unknown.
-///
-/// Requests of pods are not known here, so the contract is the fair share alone.
+/// Run time as a ratio of the contract; `None` where either is unknown.
 pub fn over_contract(row: &Row) -> Option<f64> {
-    let entitled = row.entitled_s.filter(|entitled| *entitled > 0.0)?;
-    Some(row.usage.as_ref()?.run_ns as f64 / 1e9 / entitled)
+    let contract = row.contract_s.filter(|contract| *contract > 0.0)?;
+    Some(row.usage.as_ref()?.run_ns as f64 / 1e9 / contract)
 }
 
 /// Whether the contracts of all active entities together exceed the host's capacity; `None`
@@ -22,7 +21,7 @@ pub(super) fn is_overcommitted(model: &Model) -> Option<bool> {
         .iter()
         .filter(|row| competes(model, row))
     {
-        sum += row.entitled_s?;
+        sum += row.contract_s?;
     }
     Some(sum > model.host.capacity_s()? * ROUNDING)
 }

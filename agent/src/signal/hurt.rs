@@ -5,7 +5,7 @@ mod culprits;
 mod disk;
 
 use crate::{
-    model::{Model, Resource},
+    model::{Model, Relation, Resource},
     signal::Thresholds,
 };
 
@@ -56,6 +56,10 @@ pub enum Class {
     Competition,
     /// The victim used more than its contract, the culprit did not.
     OverRequest,
+    /// The victim kept to its contract, other parts of its pod did not.
+    PodMate,
+    /// The victim kept to its contract, other pods of its workload did not.
+    SameWorkload,
 }
 
 impl Class {
@@ -67,6 +71,45 @@ impl Class {
             Class::SchedulingLatency => "scheduling_latency",
             Class::Competition => "competition",
             Class::OverRequest => "over_request",
+            Class::PodMate => "pod_mate",
+            Class::SameWorkload => "same_workload",
+        }
+    }
+}
+
+/// What neighbors over their contracts did, by what they are to the victim.
+#[derive(Default)]
+struct Over {
+    mates: u64,
+    replicas: u64,
+    strangers: u64,
+}
+
+impl Over {
+    fn add(&mut self, relation: Option<Relation>, ns: u64) {
+        let sum = match relation {
+            Some(Relation::PodMate) => &mut self.mates,
+            Some(Relation::SameWorkload) => &mut self.replicas,
+            _ => &mut self.strangers,
+        };
+        *sum = sum.saturating_add(ns);
+    }
+
+    fn total(&self) -> u64 {
+        self.mates
+            .saturating_add(self.replicas)
+            .saturating_add(self.strangers)
+    }
+
+    /// Parts of the own pod and workload are no noisy neighbors.
+    fn class(&self) -> Class {
+        let own = self.mates.saturating_add(self.replicas);
+        if self.strangers >= own {
+            Class::NoisyNeighbor
+        } else if self.mates >= self.replicas {
+            Class::PodMate
+        } else {
+            Class::SameWorkload
         }
     }
 }

@@ -129,6 +129,13 @@ impl Findings {
         display_bytes(name.as_bytes())
     }
 
+    /// CPUs that a row's run time is compared with.
+    pub(super) fn contract_cpus(&self, row: &Row) -> Option<f64> {
+        let seconds = self.model.seconds();
+        let contract = row.contract_s.filter(|_| seconds > 0.0);
+        contract.map(|contract| contract / seconds)
+    }
+
     /// CPUs that a row is entitled to.
     pub(super) fn entitled_cpus(&self, row: &Row) -> Option<f64> {
         let seconds = self.model.seconds();

@@ -13,6 +13,8 @@ mod text;
 
 pub(super) use args::Args;
 
+use std::{ffi::OsStr, path::Path, time::Duration};
+
 use anyhow::Context as _;
 
 use crate::{
@@ -24,35 +26,49 @@ use crate::{
             interval::{Course, Interval},
         },
     },
-    entity::identify,
+    entity::identify_with,
     model::Model,
+    names::{Resolver, sources_of_host},
     observe::Observer,
     signal::Verdict,
 };
 
+/// For the names of those that came last; a source that takes longer is not waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    // Names are optional, and so is a thread to read them.
+    let names = Resolver::start(sources_of_host(Path::new("/"))).ok();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot wait for signals")?;
     match runtime.block_on(interval::observe(args.duration))? {
         Course::Interrupted(exit) => Ok(exit),
-        Course::Observed(observed) => tell(args, *observed),
+        Course::Observed(observed) => tell(args, *observed, names.as_ref()),
     }
 }
 
-fn tell(args: &Args, (observer, interval): (Observer, Interval)) -> anyhow::Result<Exit> {
+fn tell(
+    args: &Args,
+    (observer, interval): (Observer, Interval),
+    names: Option<&Resolver>,
+) -> anyhow::Result<Exit> {
     let question = Question {
         by: args.by,
         filter: args.cgroup.clone(),
         top: args.top,
         duration: args.duration,
     };
+    let names = names
+        .map(|names| names.latest(PATIENCE))
+        .unwrap_or_default();
     let host = Host {
         facts: observer.facts().clone(),
         hierarchy: observer.hierarchy().mode,
         capabilities: observer.capabilities().to_vec(),
     };
+    let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::new(&interval.before, &interval.after, &identify);
     let mut findings = Findings::new(question, host, model, interval.complete);
     processes::name(&mut findings, &observer, interval.processes.as_ref());

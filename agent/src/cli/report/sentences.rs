@@ -6,7 +6,7 @@ mod hurt;
 mod note;
 
 pub(super) use doubt::{doubt, name as doubt_name, value as doubt_value};
-pub(super) use hurt::{kind, loss, remedy, why};
+pub(super) use hurt::{contract, kind, loss, remedy, why};
 pub(super) use note::note;
 
 use std::collections::BTreeSet;

@@ -72,16 +72,23 @@ pub enum Runtime {
     Nspawn,
 }
 
-impl fmt::Display for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Runtime {
+    /// Its name in output.
+    pub fn name(self) -> &'static str {
+        match self {
             Runtime::Containerd => "containerd",
             Runtime::Crio => "cri-o",
             Runtime::Docker => "docker",
             Runtime::Podman => "podman",
             Runtime::Lxc => "lxc",
             Runtime::Nspawn => "nspawn",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -96,13 +103,20 @@ pub enum Qos {
     BestEffort,
 }
 
-impl fmt::Display for Qos {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Qos {
+    /// Its name in output.
+    pub fn name(self) -> &'static str {
+        match self {
             Qos::Guaranteed => "guaranteed",
             Qos::Burstable => "burstable",
             Qos::BestEffort => "besteffort",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Qos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

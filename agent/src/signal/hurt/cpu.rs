@@ -3,11 +3,14 @@
 use agent_ebpf::cause::Cause;
 
 use crate::{
-    model::{Model, Resource, Row, Usage, histogram::bucket_over},
+    model::{Model, Relation, Resource, Row, Usage, histogram::bucket_over},
     signal::{
         Class, Hurt, Thresholds,
         contract::{is_overcommitted, over_contract},
-        hurt::culprits::{culprits, neighbors},
+        hurt::{
+            Over,
+            culprits::{culprits, neighbors},
+        },
         judged, lost_share,
     },
 };
@@ -77,29 +80,34 @@ fn idle_ns(model: &Model, row: &Row) -> u64 {
 
 fn class(model: &Model, thresholds: &Thresholds, index: usize, row: &Row) -> Option<Class> {
     let victim_over = over_contract(row)? > thresholds.over_contract;
-    Some(
-        match (victim_over, culprit_over(model, thresholds, index)?) {
-            (false, true) => Class::NoisyNeighbor,
-            (false, false) if is_overcommitted(model)? => Class::Overcommit,
-            (false, false) => Class::SchedulingLatency,
-            (true, true) => Class::Competition,
-            (true, false) => Class::OverRequest,
-        },
-    )
+    let over = culprits_over(model, thresholds, index)?;
+    Some(match (victim_over, over) {
+        (false, Some(over)) => over.class(),
+        (false, None) if is_overcommitted(model)? => Class::Overcommit,
+        (false, None) => Class::SchedulingLatency,
+        (true, Some(_)) => Class::Competition,
+        (true, None) => Class::OverRequest,
+    })
 }
 
-/// Whether most of the neighbour wait was caused by neighbours over their contract; `None` when
-/// the contracts of too many are unknown to say.
-fn culprit_over(model: &Model, thresholds: &Thresholds, victim: usize) -> Option<bool> {
-    let (mut over, mut within, mut unknown) = (0u64, 0u64, 0u64);
+/// Those who were over their contract, where they caused most of the neighbour wait; the outer
+/// `None` when the contracts of too many are unknown to say.
+#[expect(clippy::option_option, reason = "unknown and within differ")]
+fn culprits_over(model: &Model, thresholds: &Thresholds, victim: usize) -> Option<Option<Over>> {
+    let rows = &model.entities.rows;
+    let (mut over, mut within, mut unknown) = (Over::default(), 0u64, 0u64);
     for blame in neighbors(model, victim, Resource::Cpu) {
-        let sum = match over_contract(&model.entities.rows[blame.culprit]) {
-            Some(ratio) if ratio > thresholds.over_contract => &mut over,
-            Some(_) => &mut within,
-            None => &mut unknown,
-        };
-        *sum = sum.saturating_add(blame.ns);
+        let culprit = &rows[blame.culprit];
+        match over_contract(culprit) {
+            Some(ratio) if ratio > thresholds.over_contract => {
+                over.add(Relation::between(&rows[victim], culprit), blame.ns);
+            }
+            Some(_) => within = within.saturating_add(blame.ns),
+            None => unknown = unknown.saturating_add(blame.ns),
+        }
     }
-    let known = over.max(within);
-    (known > 0 && known >= unknown.saturating_add(over.min(within))).then_some(over >= within)
+    let total = over.total();
+    let known = total.max(within);
+    let can_tell = known > 0 && known >= unknown.saturating_add(total.min(within));
+    can_tell.then(|| (total >= within).then_some(over))
 }

@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 
 use crate::{
     model::{
-        Key, Model, Resource, Row,
+        Key, Model, Relation, Resource, Row,
         disk::{DiskCause, DiskUse, on_device},
         histogram::bucket_over,
     },
     sample::disk::DeviceId,
     signal::{
         Class, Hurt, Thresholds,
-        hurt::culprits::{culprits, neighbors},
+        hurt::{
+            Over,
+            culprits::{culprits, neighbors},
+        },
         judged_disk,
     },
 };
@@ -87,14 +90,21 @@ fn class(
         on_device(uses, device)?.device_ns()
     };
     let own = in_service(victim)? as f64;
-    let named = neighbors(model, victim, resource);
-    let others = named.filter_map(|blame| {
-        let is_named = model.entities.rows[blame.culprit].key != Key::Other;
-        in_service(blame.culprit).filter(|_| is_named)
-    });
-    let most = others.max()? as f64;
+    let rows = &model.entities.rows;
+    let (mut most, mut over) = (None::<u64>, Over::default());
+    for blame in neighbors(model, victim, resource) {
+        let culprit = &rows[blame.culprit];
+        let Some(served) = in_service(blame.culprit).filter(|_| culprit.key != Key::Other) else {
+            continue;
+        };
+        most = most.max(Some(served));
+        if served as f64 > own * thresholds.over_contract {
+            over.add(Relation::between(&rows[victim], culprit), blame.ns);
+        }
+    }
+    let most = most? as f64;
     if most > own * thresholds.over_contract {
-        return Some(Class::NoisyNeighbor);
+        return Some(over.class());
     }
     (own > most * thresholds.over_contract).then_some(Class::OverRequest)
 }

@@ -6,7 +6,7 @@ use crate::{
         findings::{Findings, lost_share},
         json::{disk, finite, seconds, text},
     },
-    model::{self, Resource, Row, Usage, Waits, histogram::Histogram},
+    model::{self, Kind, Relation, Resource, Row, Usage, Waits, histogram::Histogram},
     sample::Bandwidth,
 };
 
@@ -16,10 +16,33 @@ pub(super) struct Entity<'a> {
     key: String,
     kind: &'static str,
     name: &'a str,
+    labels: Option<Labels<'a>>,
     cgroup: Cgroup,
     cpu: Cpu,
     disk: Option<Vec<disk::DiskUse>>,
     io: Option<disk::Io>,
+}
+
+/// Of containers and pods.
+#[derive(Serialize)]
+struct Labels<'a> {
+    runtime: Option<&'static str>,
+    container_id: Option<&'a str>,
+    pod_uid: Option<&'a str>,
+    qos: Option<&'static str>,
+    namespace: Option<&'a str>,
+    pod: Option<&'a str>,
+    container: Option<&'a str>,
+    workload: Option<Workload<'a>>,
+    service_name: Option<&'a str>,
+    service_namespace: Option<&'a str>,
+    cpu_request: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Workload<'a> {
+    kind: &'a str,
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -42,6 +65,7 @@ struct Cpu {
     throttled: Delay,
     waiting_now: Option<WaitingNow>,
     entitled_s: Option<f64>,
+    contract_s: Option<f64>,
     quota_cpus: Option<f64>,
     cpuset: Option<Vec<u32>>,
     bandwidth: Option<Periods>,
@@ -140,7 +164,7 @@ fn row_of_blame(findings: &Findings, blame: &model::Blame) -> Blame {
         culprit: text(&culprit.path),
         victim_key: victim.key_text(),
         culprit_key: culprit.key_text(),
-        relation: None,
+        relation: Relation::between(victim, culprit).map(Relation::name),
         seconds: seconds(blame.ns),
         share: finite(blame.share),
     }
@@ -151,6 +175,7 @@ fn entity<'a>(findings: &Findings, row: &'a Row) -> Entity<'a> {
         key: row.key_text(),
         kind: row.kind.name(),
         name: &row.name,
+        labels: labels(row),
         cgroup: Cgroup {
             id: row.cgroup.map(|id| id.to_string()),
             path: text(&row.path),
@@ -159,6 +184,26 @@ fn entity<'a>(findings: &Findings, row: &'a Row) -> Entity<'a> {
         disk: disk::uses(findings, row),
         io: row.io.as_ref().map(disk::io),
     }
+}
+
+fn labels(row: &Row) -> Option<Labels<'_>> {
+    let labels = &row.labels;
+    matches!(row.kind, Kind::Container | Kind::Pod).then(|| Labels {
+        runtime: labels.runtime,
+        container_id: labels.container_id.as_deref(),
+        pod_uid: labels.pod_uid.as_deref(),
+        qos: labels.qos,
+        namespace: labels.namespace.as_deref(),
+        pod: labels.pod.as_deref(),
+        container: labels.container.as_deref(),
+        workload: labels.workload.as_ref().map(|workload| Workload {
+            kind: &workload.kind,
+            name: &workload.name,
+        }),
+        service_name: labels.service_name.as_deref(),
+        service_namespace: labels.service_namespace.as_deref(),
+        cpu_request: labels.cpu_request.and_then(finite),
+    })
 }
 
 fn cpu(row: &Row) -> Cpu {
@@ -176,6 +221,7 @@ fn cpu(row: &Row) -> Cpu {
         throttled: delay(usage.and_then(|usage| usage.throttled.as_ref())),
         waiting_now: row.waiting.as_ref().map(waiting_now),
         entitled_s: row.entitled_s.and_then(finite),
+        contract_s: row.contract_s.and_then(finite),
         quota_cpus: row.quota_cpus.and_then(finite),
         cpuset: row.cpuset.clone(),
         bandwidth: row.bandwidth.map(periods),

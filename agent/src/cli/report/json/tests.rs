@@ -42,7 +42,7 @@ fn a_victim_its_culprit_and_the_blame() {
             "culprit": "/system.slice/batch.service",
             "victim_key": "service:/system.slice/web.service",
             "culprit_key": "service:/system.slice/batch.service",
-            "relation": null,
+            "relation": "system",
             "seconds": 2.0,
             "share": 2.0 / 2.1,
         })

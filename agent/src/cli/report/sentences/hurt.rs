@@ -8,7 +8,7 @@ use crate::{
             sentences::{disk, listed},
         },
     },
-    model::{Kind, Resource, Row, disk::DiskCause, histogram::Histogram},
+    model::{Kind, Relation, Resource, Row, disk::DiskCause, histogram::Histogram},
     signal::{Class, Culprit, Culprits, Hurt, Thresholds, over_contract},
 };
 
@@ -79,9 +79,10 @@ fn culprits(findings: &Findings, culprits: &Culprits) -> Option<String> {
 }
 
 fn culprit(findings: &Findings, culprit: &Culprit) -> String {
+    let contract = contract(&findings.model.entities.rows[culprit.row]);
     let share = match culprit.over {
-        Some(ratio) if is_over(ratio) => format!(" (at {} its fair share)", times(ratio)),
-        Some(_) => " (within its fair share)".into(),
+        Some(ratio) if is_over(ratio) => format!(" (at {} its {contract})", times(ratio)),
+        Some(_) => format!(" (within its {contract})"),
         None => String::new(),
     };
     let part = if culprit.share >= WHOLE {
@@ -105,7 +106,7 @@ pub(in crate::cli::report) fn kind(findings: &Findings, hurt: &Hurt) -> String {
     let row = &findings.model.entities.rows[hurt.row];
     match (hurt.class, over_contract(row)) {
         (Some(Class::Competition | Class::OverRequest), Some(over)) => {
-            format!("; it used {} its fair share itself", times(over))
+            format!("; it used {} its {} itself", times(over), contract(row))
         }
         (Some(class), _) => format!("; {}", words(class)),
         (None, _) => String::new(),
@@ -119,6 +120,8 @@ fn words(class: Class) -> &'static str {
         Class::SchedulingLatency => "scheduling latency",
         Class::Competition => "competition",
         Class::OverRequest => "over request",
+        Class::PodMate => "pod mate",
+        Class::SameWorkload => "same workload",
     }
 }
 
@@ -149,7 +152,16 @@ pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
             let row = &findings.model.entities.rows[hurt.row];
             let over =
                 over_contract(row).map_or(String::new(), |over| format!(", {}", times(over)));
-            format!("{name} itself used more than its fair share{over}, its neighbors did not")
+            let contract = contract(row);
+            format!("{name} itself used more than its {contract}{over}, its neighbors did not")
+        }
+        Class::PodMate => {
+            let greedy = greedy(findings, hurt);
+            format!("{greedy}, of the same pod, used more than a fair share")
+        }
+        Class::SameWorkload => {
+            let greedy = greedy(findings, hurt);
+            format!("{greedy}, of the same workload, used more than a fair share")
         }
     };
     format!("{told} ({})", words(class))
@@ -168,7 +180,12 @@ fn unclear(hurt: &Hurt) -> &'static str {
 /// What to do about it.
 pub(in crate::cli::report) fn remedy(findings: &Findings, hurt: &Hurt) -> Option<String> {
     if let Resource::Disk(device) = hurt.resource {
-        return disk::remedy(findings, &hurt.culprits, device);
+        return match hurt.class {
+            Some(Class::PodMate) => {
+                Some("give each its own disk, or do less I/O in this pod".into())
+            }
+            _ => disk::remedy(findings, &hurt.culprits, device),
+        };
     }
     if hurt.idle_elsewhere {
         return Some(
@@ -184,6 +201,13 @@ pub(in crate::cli::report) fn remedy(findings: &Findings, hurt: &Hurt) -> Option
         Class::NoisyNeighbor => {
             let greedy = greedy(findings, hurt);
             format!("give {greedy} a CPU quota or less weight, or move one of them elsewhere")
+        }
+        Class::PodMate => {
+            let greedy = greedy(findings, hurt);
+            format!("set CPU limits and requests in the pod: of {greedy}")
+        }
+        Class::SameWorkload => {
+            "spread the pods of this workload over more hosts (topologySpreadConstraints)".into()
         }
         Class::Overcommit | Class::SchedulingLatency => {
             "move something elsewhere, or give those that must not wait more weight or CPUs of \
@@ -205,9 +229,27 @@ fn to_root_cgroup(findings: &Findings, hurt: &Hurt) -> bool {
     worst.is_some_and(|worst| findings.model.entities.rows[worst.row].kind == Kind::Host)
 }
 
-/// Culprits over their fair share.
+/// What a row's run time is compared with.
+pub(in crate::cli::report) fn contract(row: &Row) -> &'static str {
+    match (row.contract_s, row.entitled_s) {
+        (Some(contract), Some(entitled)) if contract > entitled => "CPU request",
+        _ => "fair share",
+    }
+}
+
+/// Culprits over their fair share, of those that the class is about.
 fn greedy(findings: &Findings, hurt: &Hurt) -> String {
-    let over = |one: &&Culprit| one.over.is_some_and(is_over);
+    let rows = &findings.model.entities.rows;
+    let related = |one: &Culprit| Relation::between(&rows[hurt.row], &rows[one.row]);
+    let is_meant = |one: &Culprit| match hurt.class {
+        Some(Class::PodMate) => related(one) == Some(Relation::PodMate),
+        Some(Class::SameWorkload) => related(one) == Some(Relation::SameWorkload),
+        _ => !matches!(
+            related(one),
+            Some(Relation::PodMate | Relation::SameWorkload)
+        ),
+    };
+    let over = |one: &&Culprit| one.over.is_some_and(is_over) && is_meant(one);
     names(findings, hurt.culprits.named().iter().filter(over))
 }
 

@@ -6,6 +6,7 @@ use crate::{
         page::{HEADING, PLAIN, Page},
         report::{
             findings::{Culprit, Findings},
+            sentences,
             text::{INDENT, few, hidden},
         },
     },
@@ -54,9 +55,10 @@ fn used(findings: &Findings, culprit: &Culprit) -> String {
         .as_ref()
         .map_or("?".into(), |usage| cpus(findings.cpus(usage.run_ns)));
     let caused = cpus(findings.cpus(culprit.caused_ns));
-    let share = match (findings.entitled_cpus(row), over_contract(row)) {
+    let contract = sentences::contract(row);
+    let share = match (findings.contract_cpus(row), over_contract(row)) {
         (Some(share), Some(over)) => {
-            format!("{} its fair share of {}", times(over), cpus(share))
+            format!("{} its {contract} of {}", times(over), cpus(share))
         }
         _ => "its fair share is not known".into(),
     };
