@@ -195,7 +195,7 @@ pub struct Stream {
     pub bytes: u64,
     /// Sum of queue time, nanoseconds.
     pub queue_ns: u64,
-    /// Sum of device time; like that of queue time of requests whose creation is known.
+    /// Sum of device time.
     pub device_ns: u64,
     /// Sum of the total time of requests whose issue is not known: in neither of the above.
     pub undivided_ns: u64,

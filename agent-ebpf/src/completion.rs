@@ -142,6 +142,7 @@ fn count(account: Account, times: Times) {
         if issued == 0 {
             account.add(&mut stream.unseen, 1);
         } else {
+            account.add(&mut stream.device_ns, done - issued);
             account.count(&mut stream.device, bucket_of(done - issued));
         }
         return;

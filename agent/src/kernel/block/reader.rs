@@ -169,8 +169,10 @@ impl BlockReader {
             let Some(stream) = stream_of(&self.maps, &self.streams, record) else {
                 continue;
             };
-            let request = request(&stream, record);
-            if request.is_some_and(|request| !self.attribution.add(stream.device, request)) {
+            if !self
+                .attribution
+                .add(stream.device, request(&stream, record))
+            {
                 self.no_room += 1;
             }
         }
@@ -255,25 +257,21 @@ fn stream_of(maps: &BlockMaps, streams: &Streams, record: &Record) -> Option<Str
 }
 
 /// A flush that somebody asked for is never issued itself: the kernel makes one of all that ask at
-/// a time. So it is in service from the start, and that one, which is nobody's, is left out.
-fn request(stream: &Stream, record: &Record) -> Option<Request> {
-    let is_flush = stream.operation == Operation::Flush;
-    if is_flush && stream.owner == DiskOwner::Device {
-        return None;
-    }
-    let issued = if is_flush {
+/// a time. So it is in service from the start.
+fn request(stream: &Stream, record: &Record) -> Request {
+    let issued = if stream.operation == Operation::Flush {
         record.start
     } else {
         record.issued
     };
-    Some(Request {
+    Request {
         owner: stream.owner,
         operation: stream.operation,
         start: record.start,
         issued: (issued != 0).then_some(issued),
         done: record.done,
         bytes: record.bytes,
-    })
+    }
 }
 
 /// Flushes are made by the kernel, which notes no times in them.
