@@ -11,8 +11,15 @@ use super::series::Series;
 use crate::process;
 use crate::setup::archive::Apt;
 
-/// Drivers that tests attach devices with; those built into a kernel are skipped.
-const MODULES: [&str; 4] = ["null_blk", "virtio_blk", "loop", "dm_mod"];
+/// Drivers of the devices that tests make, and what goes on top of them; those built into a kernel are skipped.
+const MODULES: [&str; 6] = [
+    "mq_deadline",
+    "null_blk",
+    "loop",
+    "sd_mod",
+    "scsi_debug",
+    "ext4",
+];
 
 /// A bootable kernel.
 pub(crate) struct Image {
