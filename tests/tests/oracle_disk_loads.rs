@@ -11,7 +11,7 @@ use tests::disk::io_stat::{self, IoStat};
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::scratch::ScratchFile;
-use tests::disk::scsi_debug::{self, BAD_SECTOR, ScsiDebug};
+use tests::disk::scsi_debug::{self, BAD_SECTOR, Fault, ScsiDebug};
 use tests::load::Plan;
 use tests::shape::{Mode, Shape, Transfer};
 use tests::tally::Tally;
@@ -104,7 +104,7 @@ fn a_device_of_known_delay_takes_it() {
 #[test]
 fn a_disk_with_bad_sectors_fails_where_they_are() {
     let name = "a_disk_with_bad_sectors_fails_where_they_are";
-    let Some(made) = ScsiDebug::new() else {
+    let Some(made) = ScsiDebug::new(Fault::BadSectors) else {
         return unsupported(name, scsi_debug::CAPABILITY);
     };
     let size = 64 << 10;
@@ -122,6 +122,26 @@ fn a_disk_with_bad_sectors_fails_where_they_are() {
         (count as u64, 1),
         "{tally:?}"
     );
+}
+
+#[test]
+fn a_disk_of_half_transfers_completes_all_in_pieces() {
+    let name = "a_disk_of_half_transfers_completes_all_in_pieces";
+    let Some(made) = ScsiDebug::new(Fault::HalfTransfers) else {
+        return unsupported(name, scsi_debug::CAPABILITY);
+    };
+    let cgroup = Cgroup::with_io().expect("a cgroup");
+    let before = made.device().stat();
+    let size = 64 << 10;
+    let tally = run(
+        of(Transfer::Read).count(50).size(size),
+        &cgroup,
+        made.device(),
+    );
+    let grown = made.device().stat() - before;
+    println!("{grown:?}");
+    assert_eq!((tally.requests, tally.errors), (50, 0), "{tally:?}");
+    assert_eq!((grown.reads, grown.read_bytes), (50, 50 * size as u64));
 }
 
 #[test]

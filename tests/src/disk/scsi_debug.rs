@@ -1,4 +1,4 @@
-//! A pretended SCSI disk with sectors that cannot be read. Removed on drop.
+//! A pretended SCSI disk with the faults of real ones. Removed on drop.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,24 @@ pub const CAPABILITY: &str = "scsi_debug";
 /// The first sector that cannot be read, by the driver's default.
 pub const BAD_SECTOR: u64 = 0x1234;
 
-/// Reads of some sectors fail.
-const MEDIUM_ERRORS: &str = "2";
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Some sectors cannot be read, [`BAD_SECTOR`] first.
+    BadSectors,
+    /// Every second command transfers half of what it should, and the rest is asked for anew.
+    HalfTransfers,
+}
+
+impl Fault {
+    /// Bits of `opts`, and `every_nth`.
+    const fn options(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BadSectors => ("0x2", "0"),
+            Self::HalfTransfers => ("0x100", "2"),
+        }
+    }
+}
 
 /// The disk.
 #[derive(Debug)]
@@ -23,15 +39,18 @@ pub struct ScsiDebug(Device);
 
 impl ScsiDebug {
     /// Plugs it in; `None` where the driver is not there, or in use.
-    pub fn new() -> Option<Self> {
+    pub fn new(fault: Fault) -> Option<Self> {
         if !Path::new(DRIVER).exists() || disk().is_some() {
             return None;
         }
-        set("opts", MEDIUM_ERRORS);
         set("add_host", "1");
         // It is found by the kernel in its own time, which nothing tells.
         for _ in 0..1_000 {
             if let Some(device) = disk().filter(|device| device.path().exists()) {
+                // Now that the kernel has read what it wants of it.
+                let (options, every_nth) = fault.options();
+                set("opts", options);
+                set("every_nth", every_nth);
                 return Some(Self(device));
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -47,8 +66,9 @@ impl ScsiDebug {
 
 impl Drop for ScsiDebug {
     fn drop(&mut self) {
-        set("add_host", "-1");
+        set("every_nth", "0");
         set("opts", "0");
+        set("add_host", "-1");
     }
 }
 
