@@ -51,10 +51,6 @@ pub const STREAM_SETS: u32 = 64;
 pub const STREAM_WAYS: usize = 8;
 /// Streams with an account of their own.
 pub const STREAMS: u32 = STREAM_SETS * STREAM_WAYS as u32;
-/// The account of all streams that found no place.
-pub const OTHER_STREAM: u32 = STREAMS;
-/// Accounts of one shard.
-pub const STREAM_ACCOUNTS: u32 = STREAMS + 1;
 /// Copies of the accounts at most, so that CPUs do not wait for each other's cache lines.
 pub const MOST_STREAM_SHARDS: u32 = 8;
 
@@ -64,6 +60,24 @@ pub const DEVICE_SETS: u32 = 16;
 pub const DEVICE_WAYS: usize = 8;
 /// Places for devices.
 pub const DEVICES: u32 = DEVICE_SETS * DEVICE_WAYS as u32;
+
+/// All accounts: those of the streams, in shards; then, for all streams that found no place, one
+/// for each device and operation.
+pub const fn accounts(shards: u32) -> u32 {
+    shards * STREAMS + DEVICES * OPERATIONS as u32
+}
+
+/// The account of a stream on one shard.
+#[inline(always)]
+pub const fn account_of(shard: u32, stream: u32) -> u32 {
+    shard * STREAMS + stream
+}
+
+/// The account of the streams of a device that found no place.
+#[inline(always)]
+pub const fn other_account(shards: u32, device: u32, operation: u32) -> u32 {
+    shards * STREAMS + (device & (DEVICES - 1)) * OPERATIONS as u32 + operation
+}
 
 /// Marks a key: the sum of up to 4,095 keys is no key, and 0 is none.
 const KEY: u64 = 1;
@@ -181,7 +195,7 @@ pub struct Stream {
     pub bytes: u64,
     /// Sum of queue time, nanoseconds.
     pub queue_ns: u64,
-    /// Sum of device time.
+    /// Sum of device time; like that of queue time of requests whose creation is known.
     pub device_ns: u64,
     /// Sum of the total time of requests whose issue is not known: in neither of the above.
     pub undivided_ns: u64,
@@ -189,12 +203,14 @@ pub struct Stream {
     pub errors: u32,
     /// Requests whose creation is not known: in no total.
     pub untimed: u32,
-    /// Requests whose issue is not known: in neither queue nor device time.
+    /// Requests whose creation is known and whose issue is not: in neither queue nor device time.
     pub unissued: u32,
     /// Requests whose issue a program of ours saw, and not the kernel.
     pub seen_issued: u32,
+    /// Requests of which neither is known; among `untimed`.
+    pub unseen: u32,
     /// Reserved.
-    pub _pad: u64,
+    pub _pad: u32,
 }
 
 /// One completed request.
@@ -209,14 +225,17 @@ pub struct Record {
     pub done: u64,
     /// Bytes, at most 2^32 - 1.
     pub bytes: u32,
-    /// Its stream, [`OTHER_STREAM`] for those without; the place of the device in the upper half.
+    /// Its stream; with [`OTHER`] the place of its device, and its operation from bit 16 on.
     pub stream: u32,
 }
 
-/// The stream of a record with the place of its device.
+/// Marks a record whose stream found no place.
+pub const OTHER: u32 = 1 << 31;
+
+/// What a record without a stream of its own tells instead.
 #[inline(always)]
-pub fn record_stream(stream: u32, device: u32) -> u32 {
-    (device << 16) | stream
+pub const fn other_stream(device: u32, operation: u32) -> u32 {
+    OTHER | (operation << 16) | device
 }
 
 /// Time is cut into pieces of 2^23 ns, 8.4 ms: of these every 2^k-th is observed in detail.
@@ -233,10 +252,9 @@ pub fn in_observed_piece(start: u64, done: u64, sampled: u32) -> bool {
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct BlockCpu {
-    /// Completions that the program saw.
+    /// Completions that the program saw: those accounted, which are the requests of all streams,
+    /// and those of the next three.
     pub seen: u64,
-    /// Of these, accounted.
-    pub accounted: u64,
     /// Of these, not the end of a request: parts of it, or of the sequence that a flush becomes.
     pub partial: u64,
     /// Of these, commands of drivers and operations on zones, which are no I/O of anybody.
@@ -249,6 +267,8 @@ pub struct BlockCpu {
     pub nested: u64,
     /// 1 while a record is written.
     pub busy: u64,
+    /// Reserved.
+    pub _pad: u64,
 }
 
 /// What userspace tells the program.
@@ -257,8 +277,73 @@ pub struct BlockCpu {
 pub struct BlockControl {
     /// Every 2^k-th piece of time is observed in detail.
     pub sampled: u32,
+    /// 1: a program notes when requests are issued.
+    pub issues: u32,
+}
+
+/// Where this kernel keeps what the programs read of requests: byte offsets, from its BTF.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable, Pod)]
+pub struct BlockOffsets {
+    /// Index of the request among the arguments of `block_rq_issue`: 1 before 5.11.
+    pub arg_issued: u32,
+    /// `request.q`.
+    pub request_queue: u32,
+    /// `request.cmd_flags`.
+    pub request_cmd_flags: u32,
+    /// `request.rq_flags`.
+    pub request_flags: u32,
+    /// `request.__data_len`.
+    pub request_bytes: u32,
+    /// `request.bio`.
+    pub request_bio: u32,
+    /// `request.start_time_ns`.
+    pub request_start: u32,
+    /// `request.io_start_time_ns`.
+    pub request_issued: u32,
+    /// `request.nr_phys_segments`.
+    pub request_segments: u32,
+    /// `request.rq_disk`, until 5.16, or absent.
+    pub request_disk: u32,
+    /// `request_queue.disk`, or absent.
+    pub queue_disk: u32,
+    /// `gendisk.major`.
+    pub disk_major: u32,
+    /// `gendisk.first_minor`.
+    pub disk_minor: u32,
+    /// `bio.bi_blkg`, or absent: all I/O is nobody's.
+    pub bio_group: u32,
+    /// `blkcg_gq.blkcg`, with `blkcg.css.cgroup`.
+    pub group_blkcg: u32,
+    /// `blkcg.css.cgroup`.
+    pub blkcg_cgroup: u32,
+    /// `RQF_FLUSH_SEQ`: part of the sequence that a flush becomes.
+    pub flag_flush_sequence: u32,
+    /// `RQF_IO_STAT` where it tells that the creation was noted (6.12 and later); 0 where a
+    /// creation of 0 tells that it was not.
+    pub flag_io_stat: u32,
+    /// `REQ_OP_ZONE_APPEND`.
+    pub op_zone_append: u32,
     /// Reserved.
     pub _pad: u32,
+}
+
+/// `REQ_OP_*` of include/linux/blk_types.h that have the same numbers in all versions.
+pub mod op {
+    /// Bits of `cmd_flags` that hold it.
+    pub const MASK: u32 = 0xff;
+    /// `REQ_OP_READ`.
+    pub const READ: u32 = 0;
+    /// `REQ_OP_WRITE`.
+    pub const WRITE: u32 = 1;
+    /// `REQ_OP_FLUSH`.
+    pub const FLUSH: u32 = 2;
+    /// `REQ_OP_DISCARD`.
+    pub const DISCARD: u32 = 3;
+    /// `REQ_OP_SECURE_ERASE`.
+    pub const SECURE_ERASE: u32 = 5;
+    /// `REQ_OP_WRITE_ZEROES`.
+    pub const WRITE_ZEROES: u32 = 9;
 }
 
 /// Places for requests between issue and completion, where the kernel does not note the issue.

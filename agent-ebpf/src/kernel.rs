@@ -8,6 +8,7 @@ use core::ptr::{read_volatile, write_volatile};
 
 use agent_ebpf::{
     baseline::group_mark,
+    block::BlockOffsets,
     layout::{ABSENT, Offsets, PF_KTHREAD, Settings},
     owner::KernelFamily,
     throttle::mark,
@@ -17,6 +18,12 @@ use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
 /// Where this kernel keeps things; userspace sets it before loading.
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: Offsets =
+    // SAFETY: numbers only.
+    unsafe { core::mem::zeroed() };
+
+/// Likewise, of block requests.
+#[unsafe(no_mangle)]
+pub(crate) static BLOCK_OFFSETS: BlockOffsets =
     // SAFETY: numbers only.
     unsafe { core::mem::zeroed() };
 
@@ -43,7 +50,7 @@ pub(crate) fn argument<const INDEX: usize>(ctx: &BtfTracePointContext) -> u64 {
 }
 
 #[inline(always)]
-fn load<T: Copy>(base: *const u8, offset: u32) -> T {
+pub(crate) fn load<T: Copy>(base: *const u8, offset: u32) -> T {
     // SAFETY: the verifier checks the load against the kernel's types; where it cannot fault by
     // type it is made a fault-tolerant load.
     unsafe { read_volatile(base.add(offset as usize).cast()) }

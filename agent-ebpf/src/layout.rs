@@ -41,6 +41,20 @@ pub mod map {
     pub const CONTROL: &str = "CONTROL";
     /// Ring buffer of [`super::CgroupMade`] and paths.
     pub const CGROUPS_MADE: &str = "CGROUPS_MADE";
+    /// `[set]` of [`crate::block::Keys`]: devices.
+    pub const DEVICES: &str = "DEVICES";
+    /// `[set]` of [`crate::block::Keys`]: streams.
+    pub const STREAM_KEYS: &str = "STREAM_KEYS";
+    /// `[shard * STREAM_ACCOUNTS + stream]` of [`crate::block::Stream`].
+    pub const STREAMS: &str = "STREAMS";
+    /// `[cpu]` of [`crate::block::BlockCpu`].
+    pub const BLOCK_CPUS: &str = "BLOCK_CPUS";
+    /// `[cpu * records + place]` of [`crate::block::Record`].
+    pub const RECORDS: &str = "RECORDS";
+    /// `[place]` of [`crate::block::Issue`].
+    pub const ISSUES: &str = "ISSUES";
+    /// One [`crate::block::BlockControl`].
+    pub const BLOCK_CONTROL: &str = "BLOCK_CONTROL";
 }
 
 /// What one CPU accounted for one owner since attach. Cumulative, nanoseconds unless named. What
@@ -562,6 +576,10 @@ pub struct Settings {
     pub root_cgroup: u64,
     /// Number of the hierarchy that owns `cpu`.
     pub hierarchy: u32,
+    /// Shards of the accounts of block I/O, a power of two.
+    pub stream_shards: u32,
+    /// Records of requests for each CPU, a power of two.
+    pub records: u32,
     /// Reserved.
     pub _pad: u32,
 }

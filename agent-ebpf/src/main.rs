@@ -8,11 +8,14 @@
 
 mod cgroups;
 mod clock;
+mod completion;
 mod kernel;
 mod maps;
 mod quota;
+mod request;
 mod sched;
 mod segment;
+mod streams;
 mod waiting;
 
 use aya_ebpf::{
@@ -44,6 +47,33 @@ fn empty(_: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     cgroups::made(&ctx);
+    0
+}
+
+/// Optional: block I/O.
+#[btf_tracepoint(function = "block_rq_complete")]
+fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
+    completion::completed(&ctx);
+    0
+}
+
+/// Optional: when requests are issued, where the kernel does not note it in them.
+#[btf_tracepoint(function = "block_rq_issue")]
+fn block_rq_issue(ctx: BtfTracePointContext) -> i32 {
+    completion::issued(&ctx);
+    0
+}
+
+/// Loaded by the benchmark alone: what any program on this tracepoint costs …
+#[btf_tracepoint(function = "block_rq_complete")]
+fn block_empty(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// … and one that reads the clock.
+#[btf_tracepoint(function = "block_rq_complete")]
+fn block_clock(_: BtfTracePointContext) -> i32 {
+    core::hint::black_box(request::monotonic());
     0
 }
 

@@ -26,6 +26,8 @@ macro_rules! mapped_array {
     };
 }
 
+pub(crate) use mapped_array;
+
 mapped_array!(CELLS, Cell, 1);
 mapped_array!(DELAYS, Histogram, 1);
 mapped_array!(THROTTLED, Histogram, 1);
@@ -76,7 +78,7 @@ impl<T> DerefMut for Value<T> {
 }
 
 #[inline(always)]
-fn value<T>(map: &'static Array<T>, index: u32) -> Option<Value<T>> {
+pub(crate) fn value<T>(map: &'static Array<T>, index: u32) -> Option<Value<T>> {
     map.get_ptr_mut(index).map(Value)
 }
 
@@ -260,7 +262,7 @@ pub(crate) fn track(place: u32) -> Option<Value<Track>> {
 /// An addition that other CPUs may do at the same time. Its result is not used: the instruction
 /// set of 5.10 has no atomic operation with one.
 #[inline(always)]
-fn atomic_add<T: Copy>(value: &mut T, addend: T) {
+pub(crate) fn atomic_add<T: Copy>(value: &mut T, addend: T) {
     // SAFETY: aligned, and valid for as long as the reference.
     unsafe {
         core::intrinsics::atomic_xadd::<T, T, { core::intrinsics::AtomicOrdering::Relaxed }>(

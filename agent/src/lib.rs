@@ -1,6 +1,7 @@
 //! The agent of Crosstalk: reads what the kernel programs account, and tells who waited, for what
 //! and for whom.
 
+pub mod attribution;
 pub mod capability;
 pub mod cli;
 pub mod entity;

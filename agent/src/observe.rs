@@ -1,16 +1,18 @@
 //! Observing a host: attaches the kernel programs and takes samples.
 
+mod disks;
 mod rows;
 mod start;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use thiserror::Error;
 
+use self::disks::Disks;
 use crate::{
     capability::Capability,
     host::{cgroups::Cgroups, counters, cpus, facts::HostFacts, hierarchy::Hierarchy, read},
@@ -69,6 +71,8 @@ pub struct Observer {
     programs: Programs,
     reader: Reader,
     cgroups: Cgroups,
+    /// `None` where block I/O is not accounted.
+    disks: Option<Disks>,
     /// No sample was taken yet: all cgroups count as active.
     is_first: bool,
 }
@@ -109,6 +113,9 @@ impl Observer {
         });
         self.note_names(monotonic);
         self.note_limits(&reading, monotonic);
+        let (programs, cgroups) = (&mut self.programs, &self.cgroups);
+        let disks = self.disks.as_mut();
+        let disk = disks.map(|disks| disks.sample(programs, cgroups, monotonic));
         Ok(Sample {
             monotonic,
             wall,
@@ -120,7 +127,7 @@ impl Observer {
             waiting,
             host,
             health: reading.health,
-            disk: None,
+            disk,
         })
     }
 
@@ -129,7 +136,11 @@ impl Observer {
     pub fn keep_up(&mut self) -> Result<(), SampleError> {
         self.note_online()?;
         self.reader.keep_up(&self.facts.online);
-        self.note_names(kernel::monotonic());
+        let now = kernel::monotonic();
+        self.note_names(now);
+        if let Some(disks) = &mut self.disks {
+            disks.keep_up(&mut self.programs, &self.cgroups, now);
+        }
         Ok(())
     }
 
@@ -163,7 +174,8 @@ impl Observer {
             most_active(&reading.active, |id| cgroups.has_limits(id))
         };
         self.is_first = false;
-        self.cgroups.read_limits(self.with_ancestors(active), now);
+        let ids = self.cgroups.with_ancestors(active);
+        self.cgroups.read_limits(ids, now);
     }
 
     /// Finds names for those who turned up.
@@ -180,18 +192,6 @@ impl Observer {
             Ok(None) => {}
             Err(error) => tracing::warn!("cgroups cannot be scanned: {error}"),
         }
-    }
-
-    /// Limits of a cgroup hold for those below it.
-    fn with_ancestors(&self, ids: Vec<CgroupId>) -> BTreeSet<CgroupId> {
-        let mut all = BTreeSet::new();
-        for id in ids {
-            let mut next = Some(id);
-            while let Some(id) = next.filter(|id| all.insert(*id)) {
-                next = self.cgroups.parent(id);
-            }
-        }
-        all
     }
 }
 

@@ -11,13 +11,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use crosstalk::host::hierarchy::{self, Hierarchy};
+use crosstalk::host::hierarchy::{self, Controller, Hierarchy};
 
 use crate::child::{Flock, this_program};
 
 /// The hierarchy that owns `cpu` here.
 pub(crate) fn hierarchy() -> Result<Hierarchy> {
-    Ok(hierarchy::find(Path::new("/proc"))?)
+    Ok(hierarchy::find(Path::new("/proc"), Controller::Cpu)?)
 }
 
 /// A folder of cgroups, removed on drop.

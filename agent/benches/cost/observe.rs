@@ -9,15 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_ebpf::layout::{Settings, ThrottleMethod};
 use anyhow::{Context as _, Result};
 use crosstalk::{
     entity::identify,
-    host::{
-        cgroups::Cgroups,
-        hierarchy::{HIERARCHY_ROOT, Version},
+    host::{cgroups::Cgroups, hierarchy::Version},
+    kernel::{
+        self, block,
+        btf::Btf,
+        load::{self, Places},
+        offsets,
+        reader::Reader,
     },
-    kernel::{self, btf::Btf, load, offsets, reader::Reader},
     model::Model,
     observe::Observer,
 };
@@ -25,8 +27,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroups::hierarchy;
 
-const SLOTS: u32 = 1024;
-const MOST_SHARDS: u32 = 16;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Readings before the measured ones: the first find all that is there.
 const WARM_UP: u64 = 3;
@@ -112,19 +112,15 @@ pub(crate) fn capacity(cpus: u32) -> Result<()> {
     let hierarchy = hierarchy()?;
     let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux"))?;
     let offsets = offsets::resolve(&btf, hierarchy.version == Version::V1)?;
-    let settings = Settings {
-        cpus,
-        slots: SLOTS,
-        shards: cpus.next_power_of_two().min(MOST_SHARDS),
-        throttle: ThrottleMethod::Unknown as u32,
-        root_cgroup: HIERARCHY_ROOT.0,
-        hierarchy: hierarchy.hierarchy_id,
-        _pad: 0,
+    let settings = kernel::size::settings(cpus, &hierarchy);
+    let places = Places {
+        tasks: offsets,
+        requests: Some(block::offsets::resolve(&btf)?),
     };
     let mut cgroups = Cgroups::new(&hierarchy);
     cgroups.scan(kernel::monotonic())?;
     let online: Vec<u32> = (0..cpus).collect();
-    let loaded = load::load(&btf, &offsets, settings)?;
+    let loaded = load::load(&btf, &places, settings)?;
     drop(btf);
     let ids = cgroups.to_sample().into_keys();
     let mut reader = Reader::new(loaded.maps()?, ids, &online);

@@ -1,4 +1,4 @@
-//! Which cgroup hierarchy owns the `cpu` controller, and where it is mounted.
+//! Which cgroup hierarchy owns a controller, and where it is mounted.
 //!
 //! Cgroup ids are unique only within one hierarchy, so the kernel programs and the tree that is
 //! scanned must mean the same one. Found from the mounts; refuses to guess where none is visible.
@@ -14,6 +14,47 @@ use crate::sample::CgroupId;
 
 /// The inode of the root folder of every hierarchy (kernfs numbers from 1).
 pub const HIERARCHY_ROOT: CgroupId = CgroupId(1);
+
+/// A controller that something is accounted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// CPU time.
+    Cpu,
+    /// Block I/O.
+    Io,
+}
+
+impl Controller {
+    /// Its name on version 1 and in `/proc/cgroups`.
+    fn v1(self) -> &'static str {
+        match self {
+            Controller::Cpu => "cpu",
+            Controller::Io => "blkio",
+        }
+    }
+
+    /// Its name on version 2.
+    fn v2(self) -> &'static str {
+        match self {
+            Controller::Cpu => "cpu",
+            Controller::Io => "io",
+        }
+    }
+
+    /// What the kernel is built with.
+    fn option(self) -> &'static str {
+        match self {
+            Controller::Cpu => "CONFIG_CGROUP_SCHED",
+            Controller::Io => "CONFIG_BLK_CGROUP",
+        }
+    }
+}
+
+impl fmt::Display for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.v2())
+    }
+}
 
 /// The version of the interface files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +86,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The hierarchy that owns `cpu`.
+/// The hierarchy that owns a controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchy {
     /// Its version.
@@ -84,15 +125,24 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The kernel has no `cpu` controller.
-    #[error("this kernel has no cpu controller (CONFIG_CGROUP_SCHED, or cgroup_disable=cpu)")]
-    NoController,
+    /// The kernel has no such controller.
+    #[error(
+        "this kernel has no {controller} controller ({}, or cgroup_disable={})",
+        .controller.option(), .controller.v1()
+    )]
+    NoController {
+        /// Which.
+        controller: Controller,
+    },
     /// Version 1 owns it, and that hierarchy is not mounted.
     #[error(
-        "the cpu controller belongs to cgroup v1 hierarchy {id}, which is not mounted here: mount \
-         it (mount -t cgroup -o cpu none <folder>), or give the container the host's /sys/fs/cgroup"
+        "the {controller} controller belongs to cgroup v1 hierarchy {id}, which is not mounted \
+         here: mount it (mount -t cgroup -o {} none <folder>), or give the container the host's \
+         /sys/fs/cgroup", .controller.v1()
     )]
     NotMounted {
+        /// Which.
+        controller: Controller,
         /// The number in `/proc/cgroups`.
         id: u32,
     },
@@ -101,8 +151,8 @@ pub enum Error {
     NoMount,
 }
 
-/// Finds the hierarchy that owns `cpu` from the `/proc` mounted at `proc`.
-pub fn find(proc: &Path) -> Result<Hierarchy, Error> {
+/// Finds the hierarchy that owns a controller from the `/proc` mounted at `proc`.
+pub fn find(proc: &Path, controller: Controller) -> Result<Hierarchy, Error> {
     let mounts = mounts::parse(&read::bytes(&proc.join("self/mountinfo"))?);
     let of_kind = |kind| mounts.iter().filter(|mount| mount.kind == kind).collect();
     let (v1, v2): (Vec<&Mount>, Vec<&Mount>) = (of_kind("cgroup"), of_kind("cgroup2"));
@@ -112,35 +162,48 @@ pub fn find(proc: &Path) -> Result<Hierarchy, Error> {
         (false, true) => Mode::V1,
         (false, false) => Mode::Hybrid,
     };
-    if owning(&v1, "cpu").is_empty() {
-        version_2(proc, mode, &v2)
+    if owning(&v1, controller.v1()).is_empty() {
+        version_2(proc, controller, mode, &v2)
     } else {
-        version_1(proc, mode, &v1)
+        version_1(proc, controller, mode, &v1)
     }
 }
 
-fn version_1(proc: &Path, mode: Mode, v1: &[&Mount]) -> Result<Hierarchy, Error> {
-    let (mount, root_id) = widest(&owning(v1, "cpu"))?;
+fn version_1(
+    proc: &Path,
+    controller: Controller,
+    mode: Mode,
+    v1: &[&Mount],
+) -> Result<Hierarchy, Error> {
+    let (mount, root_id) = widest(&owning(v1, controller.v1()))?;
     let cpuset = widest(&owning(v1, "cpuset")).ok();
     Ok(Hierarchy {
         version: Version::V1,
         mode,
         mount,
-        hierarchy_id: v1_number(proc)?.ok_or(Error::NoController)?,
+        hierarchy_id: v1_number(proc, controller)?.ok_or(Error::NoController { controller })?,
         root_id,
         cpuset_mount: cpuset.map(|(mount, _)| mount),
     })
 }
 
-fn version_2(proc: &Path, mode: Mode, v2: &[&Mount]) -> Result<Hierarchy, Error> {
+fn version_2(
+    proc: &Path,
+    controller: Controller,
+    mode: Mode,
+    v2: &[&Mount],
+) -> Result<Hierarchy, Error> {
     let found = widest(v2);
     // A sub-tree need not have been given the controller; then only the numbers tell. They are
     // not asked otherwise: newer kernels list version 1 alone, and log a warning about it.
-    if !found.as_ref().is_ok_and(|(mount, _)| has_cpu(mount)) {
-        match v1_number(proc)? {
+    if !found
+        .as_ref()
+        .is_ok_and(|(mount, _)| has(mount, controller))
+    {
+        match v1_number(proc, controller)? {
             Some(0) => {}
-            Some(id) => return Err(Error::NotMounted { id }),
-            None => return Err(Error::NoController),
+            Some(id) => return Err(Error::NotMounted { controller, id }),
+            None => return Err(Error::NoController { controller }),
         }
     }
     let (mount, root_id) = found?;
@@ -182,17 +245,18 @@ fn widest(mounts: &[&Mount]) -> Result<(PathBuf, CgroupId), Error> {
     first
 }
 
-fn has_cpu(mount: &Path) -> bool {
+fn has(mount: &Path, controller: Controller) -> bool {
     read::line(&mount.join("cgroup.controllers"))
-        .is_some_and(|line| line.split(' ').any(|controller| controller == "cpu"))
+        .is_some_and(|line| line.split(' ').any(|name| name == controller.v2()))
 }
 
-/// The hierarchy that `/proc/cgroups` gives for `cpu`: 0 is version 2, or none yet.
-fn v1_number(proc: &Path) -> Result<Option<u32>, Error> {
+/// The hierarchy that `/proc/cgroups` gives for a controller: 0 is version 2, or none yet.
+fn v1_number(proc: &Path, controller: Controller) -> Result<Option<u32>, Error> {
     let text = read::optional_text(&proc.join("cgroups"))?.unwrap_or_default();
     Ok(text.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
-        let number = (fields.next() == Some("cpu")).then(|| fields.next()?.parse().ok())??;
+        let number =
+            (fields.next() == Some(controller.v1())).then(|| fields.next()?.parse().ok())??;
         (fields.nth(1) == Some("1")).then_some(number)
     }))
 }

@@ -37,7 +37,7 @@ impl Host {
     }
 
     fn find(&self) -> Result<Hierarchy, Error> {
-        find(&self.0.path().join("proc"))
+        find(&self.0.path().join("proc"), Controller::Cpu)
     }
 }
 
@@ -108,14 +108,17 @@ fn errors_say_what_to_do() {
     );
     let v2 = [("c", "cgroup2", "rw")];
     let hidden = Host::new(&v2, "cpu 3 1 1").find().unwrap_err();
-    assert!(matches!(hidden, Error::NotMounted { id: 3 }), "{hidden}");
+    assert!(
+        matches!(hidden, Error::NotMounted { id: 3, .. }),
+        "{hidden}"
+    );
     let disabled = Host::new(&v2, "cpu 0 1 0").find().unwrap_err();
-    assert!(matches!(disabled, Error::NoController), "{disabled}");
+    assert!(matches!(disabled, Error::NoController { .. }), "{disabled}");
 }
 
 #[test]
 fn this_machine() {
-    let found = find(Path::new("/proc")).unwrap();
+    let found = find(Path::new("/proc"), Controller::Cpu).unwrap();
     assert_eq!(found.version == Version::V2, found.hierarchy_id == 0);
     let inode = fs::metadata(&found.mount).unwrap().ino();
     assert_eq!(found.root_id, CgroupId(inode));

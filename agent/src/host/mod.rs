@@ -8,9 +8,11 @@
 pub mod cgroups;
 pub mod counters;
 pub mod cpus;
+pub mod disks;
 pub mod facts;
 pub mod hierarchy;
 pub mod identity;
+pub mod io_figures;
 pub mod mounts;
 pub mod pressure;
 pub mod privileges;

@@ -30,6 +30,14 @@ const TRACEPOINT: &[u8] = b"btf_trace_";
 /// … and those of the functions that stand for iterators so.
 const ITERATOR: &[u8] = b"bpf_iter_";
 
+/// Enumerators that somebody asks for.
+const ENUMERATORS: [&[u8]; 4] = [
+    b"cpu_cgrp_id",
+    b"REQ_OP_ZONE_APPEND",
+    b"__RQF_FLUSH_SEQ",
+    b"__RQF_IO_STAT",
+];
+
 /// Why the types of the kernel are not known.
 #[derive(Debug, Error)]
 pub enum BtfError {
@@ -121,7 +129,7 @@ impl Btf {
                 for i in 0..self.vlen_at(at)? {
                     let entry = at + 12 + 8 * i;
                     let name = self.string(word(&self.data, entry)?)?;
-                    if name == b"cpu_cgrp_id" || name == b"io_cgrp_id" {
+                    if ENUMERATORS.contains(&name) {
                         let value = word(&self.data, entry + 4)?;
                         self.enumerators.insert(name.to_vec(), value);
                     }
@@ -172,7 +180,7 @@ impl Btf {
         self.structs.get(name.as_bytes()).copied()
     }
 
-    /// The value of `cpu_cgrp_id` or `io_cgrp_id`.
+    /// The value of one of [`ENUMERATORS`].
     pub fn enumerator(&self, name: &str) -> Option<u32> {
         self.enumerators.get(name.as_bytes()).copied()
     }

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, os::fd::AsFd as _};
 
 use agent_ebpf::{
+    block::{BlockOffsets, accounts},
     layout::{ABSENT, Offsets, PAIR_SETS, Settings, ThrottleMethod, map},
     throttle::TRACKS,
 };
@@ -16,6 +17,7 @@ use aya::{
 use thiserror::Error;
 
 use super::{
+    block::BlockMaps,
     btf::Btf,
     maps::{Maps, MapsError},
     programs::Programs,
@@ -32,6 +34,10 @@ pub const REQUIRED: [&str; 2] = ["sched_switch", "sched_migrate_task"];
 pub const CGROUP_MKDIR: &str = "cgroup_mkdir";
 /// The program for waits in progress.
 pub const TASK_WAITING: &str = "task_waiting";
+/// The program for block I/O.
+pub const BLOCK_COMPLETE: &str = "block_rq_complete";
+/// The program for when block requests are issued, where the kernel does not note that.
+pub const BLOCK_ISSUE: &str = "block_rq_issue";
 /// The programs for quota throttling, on kernels that do not keep its sum.
 pub const THROTTLE_HOOKS: [&str; 2] = ["tg_throttle_down", "tg_unthrottle_up"];
 
@@ -87,26 +93,38 @@ pub struct Loaded {
     /// What programs can be attached to.
     targets: aya::Btf,
     settings: Settings,
+    /// Whether this kernel's block requests can be read.
+    has_block: bool,
     verdicts: BTreeMap<&'static str, Verdict>,
+}
+
+/// Where the kernel keeps what the programs read.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// Of tasks.
+    pub tasks: Offsets,
+    /// Of block requests, where they can be read.
+    pub requests: Option<BlockOffsets>,
 }
 
 /// Puts the object into the kernel. The throttle method of `settings` is chosen here: how the
 /// programs learn of throttling is a constant to them, and whether the kernel lets them hook its
 /// functions shows only when it is tried.
-pub fn load(btf: &Btf, offsets: &Offsets, mut settings: Settings) -> Result<Loaded, LoadError> {
+pub fn load(btf: &Btf, places: &Places, mut settings: Settings) -> Result<Loaded, LoadError> {
     let targets = aya::Btf::parse(&btf.attachable(&THROTTLE_HOOKS), Endianness::default())?;
-    let method = preferred(offsets);
+    let method = preferred(&places.tasks);
     settings.throttle = method as u32;
     let mut loaded = Loaded {
-        object: load_object(offsets, &settings)?,
+        object: load_object(places, &settings)?,
         targets,
         settings,
+        has_block: places.requests.is_some(),
         verdicts: BTreeMap::new(),
     };
     if method == ThrottleMethod::Hooks {
         if !loaded.attach_hooks() {
             loaded.settings.throttle = ThrottleMethod::Unknown as u32;
-            loaded.object = load_object(offsets, &loaded.settings)?;
+            loaded.object = load_object(places, &loaded.settings)?;
         }
     } else {
         let not_needed = THROTTLE_HOOKS.map(|name| (name, Verdict::NotNeeded));
@@ -125,12 +143,14 @@ fn preferred(offsets: &Offsets) -> ThrottleMethod {
     }
 }
 
-fn load_object(offsets: &Offsets, settings: &Settings) -> Result<Ebpf, LoadError> {
+fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> {
     let (cpus, slots) = (settings.cpus, settings.slots);
     let mut loader = EbpfLoader::new();
     // The programs have no relocations: see `offsets`.
     loader.btf(None);
-    loader.override_global("OFFSETS", bytemuck::bytes_of(offsets), true);
+    loader.override_global("OFFSETS", bytemuck::bytes_of(&places.tasks), true);
+    let requests = places.requests.unwrap_or_else(bytemuck::Zeroable::zeroed);
+    loader.override_global("BLOCK_OFFSETS", bytemuck::bytes_of(&requests), true);
     loader.override_global("SETTINGS", bytemuck::bytes_of(settings), true);
     for (name, entries) in [
         (map::CELLS, cpus * slots),
@@ -140,6 +160,9 @@ fn load_object(offsets: &Offsets, settings: &Settings) -> Result<Ebpf, LoadError
         (map::CPUS, cpus),
         (map::TRACKS, cpus * TRACKS),
         (map::SLOTS, slots),
+        (map::STREAMS, accounts(settings.stream_shards)),
+        (map::BLOCK_CPUS, cpus),
+        (map::RECORDS, cpus * settings.records),
     ] {
         loader.map_max_entries(name, entries);
     }
@@ -150,6 +173,11 @@ impl Loaded {
     /// The maps.
     pub fn maps(&self) -> Result<Maps, MapsError> {
         Maps::open(&self.object, &self.settings)
+    }
+
+    /// The maps of block I/O.
+    pub fn block_maps(&self) -> Result<BlockMaps, MapsError> {
+        BlockMaps::open(&self.object, &self.settings)
     }
 
     /// Attaches all programs. One of the required that is refused is an error; of the others the
@@ -175,6 +203,7 @@ impl Loaded {
             Err(verdict) => (None, verdict),
         };
         self.verdicts.insert(TASK_WAITING, verdict);
+        self.attach_block();
         let throttle = method_of(&self.settings);
         Ok(Programs {
             object: self.object,
@@ -183,6 +212,23 @@ impl Loaded {
             waits,
             made,
         })
+    }
+
+    /// What notes the issue of requests is only loaded: most kernels do that themselves.
+    fn attach_block(&mut self) {
+        if !self.has_block {
+            return;
+        }
+        let verdict = match self.attach_tracepoint(BLOCK_COMPLETE) {
+            Ok(verified) => Verdict::Attached { verified },
+            Err(error) => optional_refused(error.as_ref()),
+        };
+        self.verdicts.insert(BLOCK_COMPLETE, verdict);
+        let verdict = match self.load_tracepoint(BLOCK_ISSUE) {
+            Ok(_) => Verdict::NotNeeded,
+            Err(error) => optional_refused(error.as_ref()),
+        };
+        self.verdicts.insert(BLOCK_ISSUE, verdict);
     }
 
     fn attach_hooks(&mut self) -> bool {
@@ -207,11 +253,15 @@ impl Loaded {
     }
 
     fn attach_tracepoint(&mut self, name: &str) -> Result<Option<u32>, Option<ProgramError>> {
+        self.load_tracepoint(name)?.attach()?;
+        Ok(self.object.program(name).and_then(verified))
+    }
+
+    fn load_tracepoint(&mut self, name: &str) -> Result<&mut BtfTracePoint, Option<ProgramError>> {
         let program = self.object.program_mut(name).ok_or(None)?;
         let tracepoint: &mut BtfTracePoint = program.try_into()?;
         tracepoint.load(name, &self.targets)?;
-        tracepoint.attach()?;
-        Ok(verified(program))
+        Ok(tracepoint)
     }
 
     fn attach_iterator(&mut self) -> Result<(WaitList, Verdict), Verdict> {

@@ -116,7 +116,11 @@ impl Maps {
     }
 }
 
-fn open<T>(object: &Ebpf, name: &'static str, entries: u32) -> Result<Mapped<T>, MapsError> {
+pub(super) fn open<T>(
+    object: &Ebpf,
+    name: &'static str,
+    entries: u32,
+) -> Result<Mapped<T>, MapsError> {
     let Some(Map::Array(data)) = object.map(name) else {
         return Err(MapsError::Missing(name));
     };

@@ -4,12 +4,14 @@
 //! needs is mapped before the first event, so that a reading takes no `bpf` system call; only the
 //! list of waits in progress does.
 
+pub mod block;
 pub mod btf;
 pub mod offsets;
 
 pub mod load;
 pub mod programs;
 pub mod reader;
+pub mod size;
 pub mod waiting;
 
 mod accounts;

@@ -14,9 +14,14 @@ use agent_ebpf::layout::{CgroupMade, ThrottleMethod};
 use aya::{
     Ebpf,
     maps::{MapData, RingBuf},
+    programs::{BtfTracePoint, ProgramError},
 };
 
-use super::{load::REQUIRED, verdict::Verdict, waiting::WaitList};
+use super::{
+    load::{BLOCK_COMPLETE, BLOCK_ISSUE, REQUIRED},
+    verdict::Verdict,
+    waiting::WaitList,
+};
 use crate::sample::CgroupId;
 
 /// The programs at work. They are detached when this is dropped.
@@ -61,6 +66,41 @@ impl Programs {
     pub fn recursion_misses(&self) -> Option<u64> {
         let files = REQUIRED.map(|name| self.file_of(name));
         files.into_iter().map(|file| misses_of(file?)).sum()
+    }
+
+    /// Likewise, of the program for block I/O.
+    pub fn block_misses(&self) -> Option<u64> {
+        misses_of(self.file_of(BLOCK_COMPLETE)?)
+    }
+
+    /// Whether block I/O is accounted.
+    pub fn has_block(&self) -> bool {
+        self.is_attached(BLOCK_COMPLETE)
+    }
+
+    /// From now on a program notes when block requests are issued; `false` where it cannot.
+    pub fn note_issues(&mut self) -> bool {
+        if self.verdicts.get(BLOCK_ISSUE) != Some(&Verdict::NotNeeded) {
+            return self.is_attached(BLOCK_ISSUE);
+        }
+        let verdict = match self.attach_issue() {
+            Ok(()) => Verdict::Attached { verified: None },
+            Err(error) => Verdict::refused(&error),
+        };
+        self.verdicts.insert(BLOCK_ISSUE, verdict);
+        self.is_attached(BLOCK_ISSUE)
+    }
+
+    fn attach_issue(&mut self) -> Result<(), ProgramError> {
+        let Some(program) = self.object.program_mut(BLOCK_ISSUE) else {
+            return Err(ProgramError::NotLoaded);
+        };
+        let tracepoint: &mut BtfTracePoint = program.try_into()?;
+        tracepoint.attach().map(drop)
+    }
+
+    fn is_attached(&self, name: &str) -> bool {
+        self.verdicts.get(name).is_some_and(Verdict::is_attached)
     }
 
     fn file_of(&self, name: &str) -> Option<RawFd> {

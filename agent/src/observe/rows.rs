@@ -2,6 +2,7 @@
 
 use agent_ebpf::layout::{ABSENT, Offsets, ThrottleMethod};
 
+use super::disks::Disks;
 use crate::{
     capability::{Capability, Status},
     host::{
@@ -10,8 +11,11 @@ use crate::{
     },
     kernel::{
         Refusal, Verdict,
+        block::BlockError,
         btf::BtfError,
-        load::{CGROUP_MKDIR, LoadError, TASK_WAITING, THROTTLE_HOOKS},
+        load::{
+            BLOCK_COMPLETE, BLOCK_ISSUE, CGROUP_MKDIR, LoadError, TASK_WAITING, THROTTLE_HOOKS,
+        },
         offsets::OffsetsError,
         programs::Programs,
     },
@@ -51,6 +55,14 @@ const COVERAGE: Part = Part(
     "the kernel's own run-queue delay, to compare",
     false,
 );
+
+const BLOCK: Part = Part(BLOCK_COMPLETE, "block I/O and its latency", false);
+const ISSUES: Part = Part(
+    BLOCK_ISSUE,
+    "when requests are issued, where the kernel does not note it",
+    false,
+);
+const IO_HIERARCHY: Part = Part("io_hierarchy", "telling whose block I/O it is", false);
 
 impl Part {
     fn row(self, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Capability {
@@ -183,6 +195,33 @@ pub(super) fn programs(programs: &Programs) -> Vec<Capability> {
         row(ITERATOR, TASK_WAITING),
         row(MKDIR, CGROUP_MKDIR),
     ]
+    .into_iter()
+    .chain(block(programs))
+    .collect()
+}
+
+fn block(programs: &Programs) -> Vec<Capability> {
+    [BLOCK, ISSUES]
+        .into_iter()
+        .filter_map(|part| Some(verdict(part, Some(programs.verdicts.get(part.0)?))))
+        .collect()
+}
+
+/// Block requests cannot be read.
+pub(super) fn no_block(error: &BlockError) -> Capability {
+    BLOCK.unsupported(error.to_string(), None)
+}
+
+/// Where block I/O finds its owners.
+pub(super) fn io_hierarchy(disks: &Disks) -> Capability {
+    match disks.hierarchy() {
+        Ok(None) => IO_HIERARCHY.active("the hierarchy that owns cpu"),
+        Ok(Some(hierarchy)) => {
+            let mount = display_path(hierarchy.mount.as_os_str());
+            IO_HIERARCHY.active(format!("{} at {mount}, joined by path", hierarchy.mode))
+        }
+        Err(error) => IO_HIERARCHY.unsupported(error.to_string(), None),
+    }
 }
 
 fn verdict(part: Part, verdict: Option<&Verdict>) -> Capability {

@@ -2,34 +2,30 @@
 
 use std::{collections::BTreeSet, io, path::Path};
 
-use agent_ebpf::layout::{Offsets, Settings, ThrottleMethod};
+use agent_ebpf::layout::{Offsets, ThrottleMethod};
 
-use super::{Observer, Obstacle, StartError, rows};
+use super::{Observer, Obstacle, StartError, disks::Disks, rows};
 use crate::{
     capability::{Capability, Status},
     host::{
         cgroups::Cgroups,
         counters,
         facts::{self, HostFacts},
-        hierarchy::{self, HIERARCHY_ROOT, Hierarchy, Version},
+        hierarchy::{self, Controller, Hierarchy, Version},
         privileges::{self, Privileges},
         refusal::explain_eperm,
     },
     kernel::{
         self, Refusal,
+        block::{self, BlockReader},
         btf::{Btf, BtfError},
-        load::{self, LoadError, Loaded},
+        load::{self, LoadError, Loaded, Places},
         offsets,
         programs::Programs,
         reader::Reader,
     },
     sample::{Abilities, CgroupId, StealSource, ThrottleSource},
 };
-
-/// Slots in the maps: one for each cgroup that runs, and a few reserved.
-const SLOTS: u32 = 1024;
-/// Histogram shards at most.
-const MOST_SHARDS: u32 = 16;
 
 /// What was found out so far.
 struct Findings {
@@ -59,13 +55,34 @@ pub(super) fn start(proc: &Path, sys: &Path) -> Result<Observer, StartError> {
     if let Err(error) = kernel::raise_memory_limit() {
         tracing::debug!("the limit on locked memory stays as it is: {error}");
     }
-    let settings = settings(&facts, SLOTS, &hierarchy);
-    let loaded = load::load(&btf, &offsets, settings).map_err(|error| findings.refused(&error))?;
+    let settings = kernel::size::settings(facts.highest_present + 1, &hierarchy);
+    let requests = block::offsets::resolve(&btf);
+    let places = Places {
+        tasks: offsets,
+        requests: requests.as_ref().ok().copied(),
+    };
+    let loaded = load::load(&btf, &places, settings).map_err(|error| findings.refused(&error))?;
     drop(btf);
     let (cgroups, reader) = findings.prepare(&loaded, &hierarchy, &facts)?;
+    let block = loaded
+        .block_maps()
+        .map_err(|error| findings.refused(&LoadError::Maps(error)))?;
+    let block = BlockReader::new(block);
     let programs = loaded.attach().map_err(|error| findings.refused(&error))?;
     kernel::visit_cpus(&facts.online);
     findings.rows.extend(rows::programs(&programs));
+    let disks = match (requests, programs.has_block()) {
+        (Ok(_), true) => {
+            let disks = Disks::new(proc, sys, &hierarchy, &cgroups, block);
+            findings.rows.push(rows::io_hierarchy(&disks));
+            Some(disks)
+        }
+        (Ok(_), false) => None,
+        (Err(error), _) => {
+            findings.rows.push(rows::no_block(&error));
+            None
+        }
+    };
     Ok(Observer {
         abilities: Abilities {
             steal,
@@ -78,6 +95,7 @@ pub(super) fn start(proc: &Path, sys: &Path) -> Result<Observer, StartError> {
         programs,
         reader,
         cgroups,
+        disks,
         is_first: true,
     })
 }
@@ -99,7 +117,7 @@ impl Findings {
     }
 
     fn hierarchy(&mut self, proc: &Path) -> Result<Hierarchy, StartError> {
-        match hierarchy::find(proc) {
+        match hierarchy::find(proc, Controller::Cpu) {
             Ok(hierarchy) => {
                 self.rows.push(rows::hierarchy(&hierarchy));
                 Ok(hierarchy)
@@ -194,20 +212,6 @@ fn leaves_first(cgroups: &Cgroups) -> Vec<CgroupId> {
     leaves
 }
 
-fn settings(facts: &HostFacts, slots: u32, hierarchy: &Hierarchy) -> Settings {
-    let cpus = facts.highest_present + 1;
-    Settings {
-        cpus,
-        slots,
-        shards: cpus.next_power_of_two().min(MOST_SHARDS),
-        throttle: ThrottleMethod::Unknown as u32,
-        // Kernel threads are in the host's root, of whatever part is visible here.
-        root_cgroup: HIERARCHY_ROOT.0,
-        hierarchy: hierarchy.hierarchy_id,
-        _pad: 0,
-    }
-}
-
 /// A counter of 0 says nothing where the hypervisor does not say what it does.
 fn steal_source(
     proc: &Path,
@@ -237,41 +241,5 @@ fn throttle_source(programs: &Programs) -> Option<ThrottleSource> {
         ThrottleMethod::SelfTime => Some(ThrottleSource::SelfTime),
         ThrottleMethod::Hooks => Some(ThrottleSource::Hooks),
         ThrottleMethod::Unknown => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn maps_are_sized_for_cpus_that_may_come() {
-        let facts = HostFacts {
-            name: String::new(),
-            boot_id: None,
-            release: String::new(),
-            online: vec![0, 1],
-            highest_present: 2,
-            hypervisor: None,
-            steal_supported: None,
-            sched_ext: None,
-            pressure: false,
-        };
-        let hierarchy = Hierarchy {
-            version: Version::V2,
-            mode: hierarchy::Mode::V2,
-            mount: "/sys/fs/cgroup".into(),
-            hierarchy_id: 0,
-            root_id: CgroupId(4_711),
-            cpuset_mount: None,
-        };
-        let few = settings(&facts, 64, &hierarchy);
-        assert_eq!((few.cpus, few.shards, few.slots), (3, 4, 64));
-        assert_eq!(few.root_cgroup, 1);
-        let facts = HostFacts {
-            highest_present: 99,
-            ..facts
-        };
-        assert_eq!(settings(&facts, 64, &hierarchy).shards, 16);
     }
 }

@@ -55,7 +55,7 @@ pub struct DiskAccount {
     pub errors: u64,
     /// Requests whose creation is not known: in no total time.
     pub untimed: u64,
-    /// Requests whose issue is not known: in neither queue nor device time.
+    /// Requests whose creation is known and whose issue is not: in neither queue nor device time.
     pub unissued: u64,
     /// Sum of queue time: created to issued.
     pub queue_ns: u64,
@@ -223,7 +223,9 @@ pub struct Disk {
     pub accounts: BTreeMap<Stream, DiskAccount>,
     /// Where their time went.
     pub waits: BTreeMap<Stream, DiskWait>,
-    /// Cgroups of all accounts, and those above them.
+    /// Whether the kernel's figures of a cgroup include all below it (version 2).
+    pub recursive: bool,
+    /// Cgroups of all accounts, and those above them; at first all there are.
     pub cgroups: BTreeMap<CgroupId, DiskCgroup>,
     /// The program's own account.
     pub health: DiskHealth,

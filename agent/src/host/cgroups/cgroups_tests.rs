@@ -284,7 +284,9 @@ fn a_missing_root_is_an_error() {
 
 #[test]
 fn this_machine() {
-    let hierarchy = crate::host::hierarchy::find(Path::new("/proc")).unwrap();
+    let hierarchy =
+        crate::host::hierarchy::find(Path::new("/proc"), crate::host::hierarchy::Controller::Cpu)
+            .unwrap();
     let mut cgroups = Cgroups::new(&hierarchy);
     cgroups.scan(seconds(0)).unwrap();
     cgroups.read_limits([hierarchy.root_id], seconds(0));

@@ -144,6 +144,24 @@ impl Cgroups {
         self.tree.parent(id)
     }
 
+    /// These and all above them: limits of a cgroup hold for those below it.
+    pub fn with_ancestors(&self, ids: impl IntoIterator<Item = CgroupId>) -> BTreeSet<CgroupId> {
+        let mut all = BTreeSet::new();
+        for id in ids {
+            let mut next = Some(id);
+            while let Some(id) = next.filter(|id| all.insert(*id)) {
+                next = self.parent(id);
+            }
+        }
+        all
+    }
+
+    /// All that exist.
+    pub fn ids(&self) -> BTreeSet<CgroupId> {
+        let ids = self.tree.iter().map(|(id, ..)| id);
+        ids.filter(|id| self.exists(*id)).collect()
+    }
+
     /// The path of a cgroup from the hierarchy's root.
     pub fn path(&self, id: CgroupId) -> Option<&OsStr> {
         self.tree.path(id)

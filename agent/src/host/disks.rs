@@ -1,0 +1,129 @@
+//! Block devices as people know them (`/sys/dev/block`, sysfs-block).
+
+use std::{fs, path::Path};
+
+use super::{
+    read,
+    text::{display_bytes, display_path},
+};
+use crate::sample::disk::DeviceId;
+
+/// `LOOP_MAJOR` of include/uapi/linux/major.h.
+const LOOP_MAJOR: u32 = 7;
+
+/// A block device that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The kernel's name.
+    pub name: String,
+    /// The name that people gave it: a volume, an array, the file behind a loop device.
+    pub label: Option<String>,
+    /// Its requests become requests of other devices.
+    pub stacked: bool,
+    /// Whether the kernel keeps statistics of it (`queue/iostats`).
+    pub iostats: Option<bool>,
+}
+
+/// Whether the device exists below `sys`.
+pub fn exists(sys: &Path, id: DeviceId) -> bool {
+    folder(sys, id).exists()
+}
+
+/// What is known of a device; `None` where there is none.
+pub fn read(sys: &Path, id: DeviceId) -> Option<Disk> {
+    let folder = folder(sys, id);
+    let target = fs::canonicalize(&folder).ok()?;
+    let name = display_path(target.file_name()?);
+    let slaves = fs::read_dir(folder.join("slaves")).is_ok_and(|mut all| all.next().is_some());
+    let labels = ["dm/name", "loop/backing_file", "md/array_name"];
+    let label = labels
+        .iter()
+        .find_map(|file| first_line(&folder.join(file)));
+    Some(Disk {
+        name,
+        label: label.filter(|label| !label.is_empty()),
+        stacked: id.major == LOOP_MAJOR || slaves,
+        iostats: read::value::<u8>(&folder.join("queue/iostats")).map(|on| on != 0),
+    })
+}
+
+/// All devices that requests may be made to: whole ones, with a size.
+pub fn all(sys: &Path) -> Vec<DeviceId> {
+    let Ok(entries) = fs::read_dir(sys.join("block")) else {
+        return Vec::new();
+    };
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let has_size = |path: &std::path::PathBuf| {
+        read::value::<u64>(&path.join("size")).is_some_and(|size| size > 0)
+    };
+    let mut all: Vec<DeviceId> = folders
+        .filter(has_size)
+        .filter_map(|path| parse(&read::line(&path.join("dev"))?))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+/// A path may hold any bytes.
+fn first_line(path: &Path) -> Option<String> {
+    let bytes = read::bytes(path).ok()?;
+    Some(display_bytes(bytes.split(|byte| *byte == b'\n').next()?))
+}
+
+/// `major:minor`.
+pub fn parse(text: &str) -> Option<DeviceId> {
+    let (major, minor) = text.split_once(':')?;
+    Some(DeviceId {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+    })
+}
+
+fn folder(sys: &Path, id: DeviceId) -> std::path::PathBuf {
+    sys.join("dev/block").join(id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn devices_have_names_of_people() {
+        let sys = tempfile::tempdir().unwrap();
+        let sys = sys.path();
+        fs::create_dir_all(sys.join("dev/block")).unwrap();
+        for (id, name, files) in [
+            (
+                "254:3",
+                "dm-3",
+                vec![("dm/name", "vg-data"), ("slaves/sda", "")],
+            ),
+            ("7:1", "loop1", vec![("loop/backing_file", "/srv/image")]),
+            (
+                "8:0",
+                "sda",
+                vec![("queue/iostats", "0"), ("dev", "8:0"), ("size", "9")],
+            ),
+        ] {
+            let folder = sys.join("block").join(name);
+            for (file, text) in files {
+                let path = folder.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, format!("{text}\n")).unwrap();
+            }
+            symlink(&folder, sys.join("dev/block").join(id)).unwrap();
+        }
+        let of = |id: &str| read(sys, parse(id).unwrap());
+        let volume = of("254:3").unwrap();
+        assert_eq!(volume.label.as_deref(), Some("vg-data"));
+        assert!(volume.stacked && volume.name == "dm-3");
+        let looped = of("7:1").unwrap();
+        assert_eq!(looped.label.as_deref(), Some("/srv/image"));
+        assert!(looped.stacked);
+        let disk = of("8:0").unwrap();
+        assert_eq!((disk.stacked, disk.iostats), (false, Some(false)));
+        assert_eq!(of("8:1"), None);
+        assert_eq!(all(sys), [DeviceId { major: 8, minor: 0 }]);
+    }
+}

@@ -1,0 +1,69 @@
+//! How large the maps are.
+
+use agent_ebpf::{
+    block::MOST_STREAM_SHARDS,
+    layout::{Settings, ThrottleMethod},
+};
+
+use crate::host::hierarchy::{HIERARCHY_ROOT, Hierarchy};
+
+/// Slots: one for each cgroup that runs, and a few reserved.
+const SLOTS: u32 = 1024;
+/// Histogram shards at most.
+const MOST_SHARDS: u32 = 16;
+/// Room for records of block requests on all CPUs: 4 MiB.
+const RECORDS: u32 = 1 << 17;
+/// On one CPU at least …
+const LEAST_RECORDS: u32 = 1 << 9;
+/// … and at most.
+const MOST_RECORDS: u32 = 1 << 15;
+
+/// Settings for so many CPUs.
+pub fn settings(cpus: u32, hierarchy: &Hierarchy) -> Settings {
+    let rounded = cpus.next_power_of_two();
+    Settings {
+        cpus,
+        slots: SLOTS,
+        shards: rounded.min(MOST_SHARDS),
+        throttle: ThrottleMethod::Unknown as u32,
+        // Kernel threads are in the host's root, of whatever part is visible here.
+        root_cgroup: HIERARCHY_ROOT.0,
+        hierarchy: hierarchy.hierarchy_id,
+        stream_shards: rounded.min(MOST_STREAM_SHARDS),
+        records: (RECORDS / rounded).clamp(LEAST_RECORDS, MOST_RECORDS),
+        _pad: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::hierarchy::{Mode, Version};
+    use crate::sample::CgroupId;
+
+    #[test]
+    fn maps_grow_with_the_cpus_up_to_a_bound() {
+        let hierarchy = Hierarchy {
+            version: Version::V2,
+            mode: Mode::V2,
+            mount: "/sys/fs/cgroup".into(),
+            hierarchy_id: 0,
+            root_id: CgroupId(4_711),
+            cpuset_mount: None,
+        };
+        let sizes = |cpus| {
+            let settings = settings(cpus, &hierarchy);
+            let Settings {
+                shards,
+                stream_shards,
+                records,
+                ..
+            } = settings;
+            assert_eq!((settings.cpus, settings.root_cgroup), (cpus, 1));
+            (shards, stream_shards, records)
+        };
+        assert_eq!(sizes(3), (4, 4, 1 << 15));
+        assert_eq!(sizes(64), (16, 8, 1 << 11));
+        assert_eq!(sizes(1024), (16, 8, 1 << 9));
+    }
+}
