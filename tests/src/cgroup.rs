@@ -149,6 +149,11 @@ impl Cgroup {
         self.0.io.as_deref().expect("made with the I/O controller")
     }
 
+    /// Whether the kernel knows whose the pages are that it writes back: version 2, with memory and I/O in one tree.
+    pub fn writes_back(&self) -> bool {
+        self.io_dir().join("io.stat").exists() && self.io_dir().join("memory.current").exists()
+    }
+
     /// Its directories in all hierarchies that it was made in.
     pub fn dirs(&self) -> impl Iterator<Item = &Path> {
         let io = self.0.io.as_deref().filter(|io| *io != self.0.path);

@@ -96,8 +96,9 @@ fn a_device_of_known_delay_takes_it() {
             tally.longest
         );
         let expected = delay.as_secs_f64() * threads as f64;
-        // The first and the last ones have fewer before them.
-        assert!(tally.mean_s() > 0.85 * expected && tally.mean_s() < 1.1 * expected);
+        // The first and the last ones have fewer before them, and to wake up takes time under emulation.
+        let mean = tally.mean_s();
+        assert!(mean > 0.85 * expected && mean < 1.25 * expected, "{mean} s");
     }
 }
 
@@ -122,6 +123,14 @@ fn a_disk_with_bad_sectors_fails_where_they_are() {
         (count as u64, 1),
         "{tally:?}"
     );
+}
+
+#[test]
+fn a_file_is_on_the_disk_of_its_file_system() {
+    let file = ScratchFile::in_memory(1);
+    assert_eq!(Device::below(file.path()), None);
+    let disk = ScratchFile::on_disk(1);
+    println!("{:?}", Device::below(disk.path()));
 }
 
 #[test]

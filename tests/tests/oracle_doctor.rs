@@ -32,6 +32,8 @@ fn doctor_names_every_capability_and_exits_0() {
         "steal",
         "throttl",
         "pressure",
+        "block_rq_complete",
+        "disk_timing",
         "cgroup",
         "privilege",
     ] {

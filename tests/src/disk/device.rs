@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 use std::ops::Sub;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 const SECTOR: u64 = 512;
 
@@ -17,6 +18,20 @@ impl Device {
     /// The one with this kernel name, such as `vda`.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into() }
+    }
+
+    /// The one that a file's file system is on; `None` for one that is on none.
+    pub fn below(file: &Path) -> Option<Self> {
+        let device = fs::metadata(file).ok()?.dev();
+        let (major, minor) = (libc::major(device), libc::minor(device));
+        let dir = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+        // Partitions are below their disk.
+        let disk = if dir.join("partition").exists() {
+            dir.parent()?
+        } else {
+            &dir
+        };
+        Some(Self::named(disk.file_name()?.to_str()?))
     }
 
     /// Its kernel name.

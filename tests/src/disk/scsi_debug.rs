@@ -47,7 +47,7 @@ impl ScsiDebug {
         // It is found by the kernel in its own time, which nothing tells.
         for _ in 0..1_000 {
             if let Some(device) = disk().filter(|device| device.path().exists()) {
-                // Now that the kernel has read what it wants of it.
+                wait_until_probed(&device);
                 let (options, every_nth) = fault.options();
                 set("opts", options);
                 set("every_nth", every_nth);
@@ -69,6 +69,19 @@ impl Drop for ScsiDebug {
         set("every_nth", "0");
         set("opts", "0");
         set("add_host", "-1");
+    }
+}
+
+/// The kernel looks for partitions after the disk has turned up, and nothing tells when it has.
+fn wait_until_probed(device: &Device) {
+    let mut before = device.stat();
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = device.stat();
+        if now.reads > 0 && now == before {
+            return;
+        }
+        before = now;
     }
 }
 

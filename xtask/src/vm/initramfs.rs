@@ -14,8 +14,9 @@ use crate::process;
 use crate::programs::Programs;
 
 const BUSYBOX: &str = "/bin/busybox";
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "bin", "dev", "etc", "modules", "proc", "root", "run", "sys", "tests", "tmp", "usr", "var",
+    "var/tmp",
 ];
 /// Bytes of the file system that tests put on their devices.
 const FILE_SYSTEM: u64 = 32 << 20;

@@ -57,6 +57,7 @@ pub(crate) fn open(target: &str, transfer: Transfer) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(transfer != Transfer::Read)
+        .create(transfer == Transfer::Buffered)
         .custom_flags(flags)
         .open(target)
 }
@@ -74,6 +75,10 @@ impl Region {
     fn open(shape: &Shape, transfer: Transfer, number: usize) -> io::Result<Self> {
         let mut file = open(&shape.target, transfer)?;
         let size = shape.size as u64;
+        if transfer == Transfer::Buffered {
+            // Whoever first changes a file is whom its write-back is charged to.
+            file.set_len(size * (shape.count * shape.threads) as u64)?;
+        }
         let slots = file.seek(SeekFrom::End(0))? / size / shape.threads as u64;
         if slots == 0 {
             return Err(io::Error::other("too small for one request a thread"));
