@@ -40,18 +40,45 @@ pub(crate) fn control() -> Option<Value<BlockControl>> {
 /// The place of a device, which it gets when it is met first.
 #[inline(always)]
 pub(crate) fn device(key: u64) -> Option<u32> {
-    place_in(value(&DEVICES, device_set(key))?, device_set(key), key)
+    found(device_place(key))
 }
 
 /// The number of a stream, which it gets when it is met first; `None` where there is no room.
 #[inline(always)]
 pub(crate) fn stream(key: u64) -> Option<u32> {
+    found(stream_place(key))
+}
+
+const NO_PLACE: u32 = u32::MAX;
+
+#[inline(always)]
+fn found(place: u32) -> Option<u32> {
+    (place != NO_PLACE).then_some(place)
+}
+
+/// A global function: the verifier goes through it once, and not on from each place in turn.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn device_place(key: u64) -> u32 {
+    let set = device_set(key);
+    match value(&DEVICES, set) {
+        Some(keys) => place_in(keys, set, key).unwrap_or(NO_PLACE),
+        None => NO_PLACE,
+    }
+}
+
+/// As [`device_place`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn stream_place(key: u64) -> u32 {
     for set in stream_sets(key) {
-        if let Some(place) = place_in(value(&STREAM_KEYS, set)?, set, key) {
-            return Some(place);
+        if let Some(keys) = value(&STREAM_KEYS, set)
+            && let Some(place) = place_in(keys, set, key)
+        {
+            return place;
         }
     }
-    None
+    NO_PLACE
 }
 
 #[inline(always)]

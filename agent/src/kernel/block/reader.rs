@@ -161,22 +161,15 @@ impl BlockReader {
             let Some(stream) = stream_of(&self.maps, &self.streams, record) else {
                 continue;
             };
-            let request = Request {
-                owner: stream.owner,
-                operation: stream.operation,
-                start: record.start,
-                issued: (record.issued != 0).then_some(record.issued),
-                done: record.done,
-                bytes: record.bytes,
-            };
-            if !self.attribution.add(stream.device, request) {
+            let request = request(&stream, record);
+            if request.is_some_and(|request| !self.attribution.add(stream.device, request)) {
                 self.no_room += 1;
             }
         }
     }
 
     fn choose_sampling(&mut self, now: Duration) {
-        let seconds = (now - self.read_at).as_secs_f64();
+        let seconds = now.saturating_sub(self.read_at).as_secs_f64();
         if seconds < 0.1 {
             return;
         }
@@ -244,6 +237,28 @@ fn stream_of(maps: &BlockMaps, streams: &Streams, record: &Record) -> Option<Str
         owner: DiskOwner::Other,
         device: maps.device(record.stream & 0xffff)?,
         operation: *Operation::ALL.get(operation as usize)?,
+    })
+}
+
+/// A flush that somebody asked for is never issued itself: the kernel makes one of all that ask at
+/// a time. So it is in service from the start, and that one, which is nobody's, is left out.
+fn request(stream: &Stream, record: &Record) -> Option<Request> {
+    let is_flush = stream.operation == Operation::Flush;
+    if is_flush && stream.owner == DiskOwner::Device {
+        return None;
+    }
+    let issued = if is_flush {
+        record.start
+    } else {
+        record.issued
+    };
+    Some(Request {
+        owner: stream.owner,
+        operation: stream.operation,
+        start: record.start,
+        issued: (issued != 0).then_some(issued),
+        done: record.done,
+        bytes: record.bytes,
     })
 }
 
