@@ -177,9 +177,19 @@ fn check_device(document: &Document, device: &Value) {
 }
 
 fn check_causes(path: &str, row: &Value) {
+    let count = |field: &str| row[field].as_u64().unwrap_or_default();
+    let (requests, untimed, unissued) = (count("requests"), count("untimed"), count("unissued"));
     let Some(wait) = row["wait_s"].as_f64() else {
+        assert!(
+            untimed == requests,
+            "{path} has times that are not told: {row}"
+        );
         return;
     };
+    assert!(
+        requests == 0 || untimed < requests,
+        "no time of {path} is known, and it is told as {wait} s: {row}"
+    );
     let causes = &row["wait_by_cause_s"];
     let sum: f64 = CAUSES.iter().map(|cause| known(&causes[cause])).sum();
     assert!(
@@ -187,7 +197,7 @@ fn check_causes(path: &str, row: &Value) {
         "the causes of {path} sum to {sum}: {row}"
     );
     // Where an issue is not known, the two are less.
-    if row["unissued"] == 0 {
+    if untimed == 0 && unissued == 0 {
         let parts = known(&row["queue_s"]) + known(&row["device_time_s"]);
         assert!(
             (parts - wait).abs() <= ROUNDING * (1.0 + wait),
