@@ -43,6 +43,7 @@ fn doctor_names_every_capability_and_exits_0() {
         );
     }
     let text = crosstalk(&["doctor"]).output().expect("the binary starts");
+    println!("{}", String::from_utf8_lossy(&text.stdout));
     assert!(
         text.status.success() && !text.stdout.is_empty(),
         "doctor for people says nothing"
