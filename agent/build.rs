@@ -6,23 +6,26 @@ use std::{
     process::Command,
 };
 
+#[path = "../xtask/src/object/invocation.rs"]
+mod invocation;
+
+use invocation::Invocation;
+
 type Outcome<T> = Result<T, String>;
 
-/// The kernel side has an own target, an own core and unstable options.
-const TARGET: &str = "bpfel-unknown-none";
 /// A linked toolchain for machines where rustup cannot fetch `rust-src`.
 const FALLBACK: &str = "crosstalk-kernel";
-
-/// With BTF, and 32-bit instructions, which all kernels from 5.1 on have: fewer, so that fewer are
-/// to be fetched.
-const RUSTFLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
 
 fn main() -> Outcome<()> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
-    let programs = manifest.join("../agent-ebpf");
-    for path in ["src", "Cargo.toml"] {
-        println!("cargo::rerun-if-changed={}", programs.join(path).display());
+    let root = manifest.join("..");
+    for path in [
+        "agent-ebpf/src",
+        "agent-ebpf/Cargo.toml",
+        "xtask/src/object/invocation.rs",
+    ] {
+        println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     for name in ["CROSSTALK_EBPF_OBJECT", "CROSSTALK_KERNEL_TOOLCHAIN"] {
         println!("cargo::rerun-if-env-changed={name}");
@@ -32,7 +35,7 @@ fn main() -> Outcome<()> {
             println!("cargo::rerun-if-changed={}", Path::new(&path).display());
             PathBuf::from(path)
         }
-        None => build(&programs, &out.join("kernel"))?,
+        None => build(&root, &out.join("kernel"))?,
     };
     fs::copy(&object, out.join("crosstalk-ebpf"))
         .map(drop)
@@ -44,33 +47,16 @@ fn main() -> Outcome<()> {
         })
 }
 
-fn build(programs: &Path, target: &Path) -> Outcome<PathBuf> {
-    let mut cargo = Command::new("rustup");
-    cargo.args(["run", &toolchain(programs), "cargo", "build", "--release"]);
-    cargo.args([
-        "--package",
-        "agent-ebpf",
-        "--bin",
-        "crosstalk-ebpf",
-        "--features",
-        "kernel",
-    ]);
-    cargo
-        .args(["--target", TARGET, "-Zbuild-std=core", "--target-dir"])
-        .arg(target);
-    cargo.current_dir(programs);
-    for name in [
-        "CARGO",
-        "RUSTC",
-        "RUSTDOC",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-    ] {
-        cargo.env_remove(name);
-    }
-    cargo.env("RUSTC_BOOTSTRAP", "1");
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\u{1f}"));
-    let status = cargo
+fn build(root: &Path, target: &Path) -> Outcome<PathBuf> {
+    let toolchain = toolchain(root);
+    let object = Invocation {
+        root,
+        target,
+        toolchain: Some(&toolchain),
+    };
+    let status = object
+        .command()
+        .env_remove("CARGO")
         .status()
         .map_err(|error| format!("cannot run rustup: {error}"))?;
     if !status.success() {
@@ -78,15 +64,15 @@ fn build(programs: &Path, target: &Path) -> Outcome<PathBuf> {
             "the kernel object was not built ({status}): run `cargo xtask setup`"
         ));
     }
-    Ok(target.join(TARGET).join("release/crosstalk-ebpf"))
+    Ok(object.object())
 }
 
 /// The toolchain that has the sources of `core`.
-fn toolchain(programs: &Path) -> String {
+fn toolchain(root: &Path) -> String {
     if let Ok(name) = env::var("CROSSTALK_KERNEL_TOOLCHAIN") {
         return name;
     }
-    let Some(sysroot) = sysroot(programs) else {
+    let Some(sysroot) = sysroot(root) else {
         return FALLBACK.to_owned();
     };
     let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core");
@@ -97,11 +83,11 @@ fn toolchain(programs: &Path) -> String {
     }
 }
 
-fn sysroot(programs: &Path) -> Option<String> {
+fn sysroot(root: &Path) -> Option<String> {
     let rustc = env::var_os("RUSTC")?;
     let output = Command::new(rustc)
         .args(["--print", "sysroot"])
-        .current_dir(programs)
+        .current_dir(root)
         .output()
         .ok()?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())

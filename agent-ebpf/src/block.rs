@@ -1,8 +1,9 @@
 //! What both sides share of block I/O: accounts of streams, and records of single requests.
 //!
 //! A stream is what one cgroup did on one device with one operation. Programs on request
-//! completion run in every context and may interrupt each other, so all that they share is
-//! changed by atomic additions, and a place in a table is claimed by one: see [`claim`].
+//! completion run in every context, and one may interrupt another on its CPU: that one has
+//! accounts of its own. What several write is changed by atomic additions, and a place in a table
+//! is claimed by one: see [`claim`].
 
 use bytemuck::{Pod, Zeroable};
 
@@ -61,10 +62,10 @@ pub const DEVICE_WAYS: usize = 8;
 /// Places for devices.
 pub const DEVICES: u32 = DEVICE_SETS * DEVICE_WAYS as u32;
 
-/// All accounts: those of the streams, in shards; then, for all streams that found no place, one
-/// for each device and operation.
+/// All accounts: those of the streams, in shards and one more for runs that interrupted another;
+/// then, for all streams that found no place, one for each device and operation.
 pub const fn accounts(shards: u32) -> u32 {
-    shards * STREAMS + DEVICES * OPERATIONS as u32
+    (shards + 1) * STREAMS + DEVICES * OPERATIONS as u32
 }
 
 /// The account of a stream on one shard.
@@ -76,7 +77,7 @@ pub const fn account_of(shard: u32, stream: u32) -> u32 {
 /// The account of the streams of a device that found no place.
 #[inline(always)]
 pub const fn other_account(shards: u32, device: u32, operation: u32) -> u32 {
-    shards * STREAMS + (device & (DEVICES - 1)) * OPERATIONS as u32 + operation
+    (shards + 1) * STREAMS + (device & (DEVICES - 1)) * OPERATIONS as u32 + operation
 }
 
 /// Marks a key: the sum of up to 4,095 keys is no key, and 0 is none.
@@ -179,18 +180,17 @@ pub fn claim(key: u64, mut add: impl FnMut(u64), read: impl Fn() -> u64) -> bool
 }
 
 /// What one stream did since attach, on the CPUs of one shard. Cumulative; counts of histograms
-/// wrap at 2^32. The histograms come first: their places are then whole cache lines.
+/// wrap at 2^32. The requests are those in the histogram of total time and those that are in none.
+/// The histograms come first: their places are then whole cache lines.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub struct Stream {
-    /// Created to issued.
+    /// Created to issued; bucket 0 is empty, and the rest.
     pub queue: Histogram,
     /// Issued to completed.
     pub device: Histogram,
     /// Created to completed.
     pub total: Histogram,
-    /// Completed requests.
-    pub requests: u64,
     /// Completed bytes.
     pub bytes: u64,
     /// Sum of queue time, nanoseconds.
@@ -210,7 +210,7 @@ pub struct Stream {
     /// Requests of which neither is known; among `untimed`.
     pub unseen: u32,
     /// Reserved.
-    pub _pad: u32,
+    pub _pad: [u32; 3],
 }
 
 /// One completed request.
@@ -248,10 +248,12 @@ pub fn in_observed_piece(start: u64, done: u64, sampled: u32) -> bool {
     last >= start >> PIECE_BITS
 }
 
-/// The state of one CPU.
+/// The state of one CPU; one more is that of all runs that interrupted another.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct BlockCpu {
+    /// 1 while the program runs.
+    pub busy: u64,
     /// Completions that the program saw: those accounted, which are the requests of all streams,
     /// and those of the next three.
     pub seen: u64,
@@ -263,10 +265,8 @@ pub struct BlockCpu {
     pub no_device: u64,
     /// Records written: the place of the next one, modulo the length of the ring.
     pub head: u64,
-    /// Records not written, because this program interrupted itself.
-    pub nested: u64,
-    /// 1 while a record is written.
-    pub busy: u64,
+    /// Records not written, for another one was being written.
+    pub unrecorded: u64,
     /// Reserved.
     pub _pad: u64,
 }

@@ -53,8 +53,8 @@ fn tell<const ROOM: usize>(id: u64, path: u64, cut: bool) -> Told {
         let length = bpf_probe_read_kernel_str(target, ROOM as u32, path as *const _);
         (*event).made = CgroupMade {
             id,
-            hierarchy: frozen!(SETTINGS.hierarchy),
             length: if length > 0 { length as u32 - 1 } else { 0 },
+            _pad: 0,
         };
         length
     };

@@ -2,16 +2,16 @@
 //!
 //! While a request carries its own times, no state is kept between its issue and its completion.
 
-use agent_ebpf::block::{
-    Operation, Record, Stream, device_key, in_observed_piece, other_stream, stream_key,
+use agent_ebpf::{
+    block::{Operation, Record, device_key, in_observed_piece, other_stream, stream_key},
+    bucket::ZERO_BUCKET,
 };
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, programs::BtfTracePointContext};
 
 use crate::{
     kernel::argument,
-    maps::{Value, atomic_add},
     request::{Request, address, monotonic},
-    streams,
+    streams::{self, Account, Run, bucket_of},
 };
 
 /// When a request was created, issued and completed. 0 is not known.
@@ -26,19 +26,24 @@ struct Times {
 #[inline(always)]
 pub(crate) fn completed(ctx: &BtfTracePointContext) {
     let done = monotonic();
-    let number = cpu_number();
-    let Some(mut cpu) = streams::cpu(number) else {
-        return;
-    };
-    atomic_add(&mut cpu.seen, 1);
+    if let Some(run) = Run::begin(cpu_number()) {
+        account(ctx, run, done);
+        run.end();
+    }
+}
+
+#[inline(always)]
+fn account(ctx: &BtfTracePointContext, run: Run, done: u64) {
+    let mut cpu = run.cpu;
+    run.count(&mut cpu.seen);
     let request = Request::first(ctx);
     let Some(operation) = request.operation() else {
-        atomic_add(&mut cpu.not_io, 1);
+        run.count(&mut cpu.not_io);
         return;
     };
     let (major, minor) = request.device();
     let Some(device) = streams::device(device_key(major, minor)) else {
-        atomic_add(&mut cpu.no_device, 1);
+        run.count(&mut cpu.no_device);
         return;
     };
     let bytes = argument::<2>(ctx) as u32;
@@ -47,28 +52,28 @@ pub(crate) fn completed(ctx: &BtfTracePointContext) {
     let is_last = bytes >= request.bytes_left() && !(is_owned && request.in_flush_sequence());
     let operation = kind(request, operation, bytes) as u32;
     let (account, stream) = match streams::stream(stream_key(cgroup, device, operation)) {
-        Some(stream) => (streams::account(number, stream), stream),
+        Some(stream) => (run.account(stream), stream),
         None => (
-            streams::account_of_others(device, operation),
+            run.account_of_others(device, operation),
             other_stream(device, operation),
         ),
     };
-    let Some(mut account) = account else {
+    let Some(account) = account else {
         return;
     };
+    let mut sums = account.stream;
     if bytes != 0 {
-        atomic_add(&mut account.bytes, bytes as u64);
+        account.add(&mut sums.bytes, bytes as u64);
     }
     if !is_last {
-        atomic_add(&mut cpu.partial, 1);
+        run.count(&mut cpu.partial);
         return;
+    }
+    if argument::<1>(ctx) as u32 != 0 {
+        account.add(&mut sums.errors, 1);
     }
     let times = times(ctx, request, done, account);
     count(account, times);
-    if argument::<1>(ctx) as u32 != 0 {
-        atomic_add(&mut account.errors, 1);
-    }
-    atomic_add(&mut account.requests, 1);
     let start = if times.start == 0 {
         times.issued
     } else {
@@ -76,14 +81,13 @@ pub(crate) fn completed(ctx: &BtfTracePointContext) {
     };
     let sampled = streams::control().map_or(0, |control| control.sampled & 31);
     if start != 0 && in_observed_piece(start, done, sampled) {
-        let record = Record {
+        run.record(Record {
             start,
             issued: times.issued,
             done,
             bytes,
             stream,
-        };
-        streams::record(number, cpu, record);
+        });
     }
 }
 
@@ -98,24 +102,22 @@ fn kind(request: Request, operation: Operation, bytes: u32) -> Operation {
 }
 
 #[inline(always)]
-fn times(
-    ctx: &BtfTracePointContext,
-    request: Request,
-    done: u64,
-    mut account: Value<Stream>,
-) -> Times {
-    // The kernel may take the creation from a plug's clock, which is early, and never late.
+fn times(ctx: &BtfTracePointContext, request: Request, done: u64, account: Account) -> Times {
     let start = known(request.start(), done);
     let mut issued = known(request.issued(), done);
     if issued == 0 && streams::control().is_some_and(|control| control.issues != 0) {
         issued = streams::issue(address(ctx, 0), start, done).unwrap_or(0);
         if issued != 0 {
-            atomic_add(&mut account.seen_issued, 1);
+            account.add(&mut account.stream.clone().seen_issued, 1);
         }
+    }
+    // Whoever issues it may have a clock of its own, from before (`blk_time_get_ns`).
+    if issued != 0 && issued < start {
+        issued = start;
     }
     Times {
         start,
-        issued: if issued < start { 0 } else { issued },
+        issued,
         done,
     }
 }
@@ -127,31 +129,40 @@ fn known(time: u64, now: u64) -> u64 {
 }
 
 #[inline(always)]
-fn count(mut account: Value<Stream>, times: Times) {
+fn count(account: Account, times: Times) {
     let Times {
         start,
         issued,
         done,
     } = times;
+    let mut stream = account.stream;
     if start == 0 {
-        atomic_add(&mut account.untimed, 1);
-    } else {
-        streams::count(&mut account.total, done - start);
-    }
-    if issued == 0 {
-        if start == 0 {
-            atomic_add(&mut account.unseen, 1);
+        account.add(&mut stream.untimed, 1);
+        if issued == 0 {
+            account.add(&mut stream.unseen, 1);
         } else {
-            atomic_add(&mut account.unissued, 1);
-            atomic_add(&mut account.undivided_ns, done - start);
+            account.count(&mut stream.device, bucket_of(done - issued));
         }
         return;
     }
-    streams::count(&mut account.device, done - issued);
-    if start != 0 {
-        atomic_add(&mut account.device_ns, done - issued);
-        atomic_add(&mut account.queue_ns, issued - start);
-        streams::count(&mut account.queue, issued - start);
+    let total = bucket_of(done - start);
+    account.count(&mut stream.total, total);
+    if issued == 0 {
+        account.add(&mut stream.unissued, 1);
+        account.add(&mut stream.undivided_ns, done - start);
+        return;
+    }
+    account.add(&mut stream.device_ns, done - issued);
+    let queue_ns = issued - start;
+    if queue_ns == 0 {
+        account.count(&mut stream.device, total);
+        return;
+    }
+    account.count(&mut stream.device, bucket_of(done - issued));
+    account.add(&mut stream.queue_ns, queue_ns);
+    let queue = bucket_of(queue_ns);
+    if queue != ZERO_BUCKET as u64 {
+        account.count(&mut stream.queue, queue);
     }
 }
 

@@ -23,7 +23,7 @@ pub mod map {
     pub const DELAYS: &str = "DELAYS";
     /// `[slot]` of [`super::Histogram`]: throttled time.
     pub const THROTTLED: &str = "THROTTLED";
-    /// `[cpu * PAIR_SETS + set]` of [`super::PairSet`].
+    /// `[cpu * Settings::pair_sets + set]` of [`super::PairSet`].
     pub const PAIRS: &str = "PAIRS";
     /// `[cpu]` of [`super::Cpu`].
     pub const CPUS: &str = "CPUS";
@@ -98,8 +98,6 @@ pub struct Histogram {
     pub counts: [u32; BUCKETS],
 }
 
-/// Sets of [`PairSet`] for each CPU.
-pub const PAIR_SETS: u32 = 512;
 /// Pairs in a set.
 pub const PAIR_WAYS: usize = 4;
 
@@ -146,10 +144,10 @@ pub fn pair_key(victim: u32, culprit: u32) -> u64 {
     ((victim as u64) << 32) | culprit as u64
 }
 
-/// The set of a pair.
+/// The set of a pair among `sets`, a power of two.
 #[inline(always)]
-pub fn pair_set(key: u64) -> u32 {
-    (hash(key) as u32) & (PAIR_SETS - 1)
+pub fn pair_set(key: u64, sets: u32) -> u32 {
+    (hash(key) as u32) & (sets - 1)
 }
 
 /// Multiplicative hash (Knuth); the high half is well mixed.
@@ -457,10 +455,10 @@ pub const LONG_PATH: usize = 1008;
 pub struct CgroupMade {
     /// Cgroup id.
     pub id: u64,
-    /// The hierarchy's number.
-    pub hierarchy: u32,
     /// Bytes of the path, without the final 0.
     pub length: u32,
+    /// Reserved.
+    pub _pad: u32,
 }
 
 /// A task that is queued and does not run, as the task iterator prints it.
@@ -580,8 +578,8 @@ pub struct Settings {
     pub stream_shards: u32,
     /// Records of requests for each CPU, a power of two.
     pub records: u32,
-    /// Reserved.
-    pub _pad: u32,
+    /// Sets of pairs for each CPU, a power of two.
+    pub pair_sets: u32,
 }
 
 /// How the programs learn of quota throttling.

@@ -5,7 +5,7 @@ use core::ops::{Deref, DerefMut};
 use agent_ebpf::{
     baseline,
     layout::{
-        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PAIR_SETS, PairSet, SlotInfo,
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SlotInfo,
         cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
     owner::{Owner, SLOT_FIRST_CGROUP},
@@ -170,7 +170,8 @@ pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
 #[inline(always)]
 pub(crate) fn add_blame(cpu: u32, victim: Owner, culprit: u32, ns: u64) -> bool {
     let key = pair_key(victim.0, culprit);
-    value(&PAIRS, cpu * PAIR_SETS + pair_set(key)).is_some_and(|mut set| set.add(key, ns))
+    let sets = frozen!(SETTINGS.pair_sets);
+    value(&PAIRS, cpu * sets + pair_set(key, sets)).is_some_and(|mut set| set.add(key, ns))
 }
 
 /// The slot of a cgroup; a new cgroup gets one of the CPU's free slots.

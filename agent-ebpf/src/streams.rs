@@ -1,5 +1,5 @@
 //! The maps of block I/O. Programs on requests run in every context, and one may interrupt
-//! another: all is added to atomically, and places are claimed.
+//! another: that one has accounts of its own, and places are claimed.
 
 use core::ptr::{read_volatile, write_volatile};
 
@@ -9,7 +9,7 @@ use agent_ebpf::{
         STREAM_SETS, STREAM_WAYS, Stream, account_of, claim, device_set, issue_of, other_account,
         stream_sets,
     },
-    bucket::{self, ZERO_BUCKET},
+    bucket,
     layout::Histogram,
 };
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
@@ -27,9 +27,119 @@ mapped_array!(RECORDS, Record, 1);
 mapped_array!(ISSUES, Issue, ISSUE_PLACES);
 mapped_array!(BLOCK_CONTROL, BlockControl, 1);
 
+/// A run of the program: what it writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) cpu: Value<BlockCpu>,
+    number: u32,
+    /// Whether it interrupted another on its CPU.
+    is_nested: bool,
+}
+
+impl Run {
+    /// A run on this CPU; `None` where the maps have no room for the CPU.
+    #[inline(always)]
+    pub(crate) fn begin(number: u32) -> Option<Run> {
+        let mut cpu = value(&BLOCK_CPUS, number)?;
+        let is_nested = read(&cpu.busy) != 0;
+        if is_nested {
+            cpu = value(&BLOCK_CPUS, frozen!(SETTINGS.cpus))?;
+        } else {
+            write(&mut cpu.busy, 1);
+        }
+        Some(Run {
+            cpu,
+            number,
+            is_nested,
+        })
+    }
+
+    #[inline(always)]
+    pub(crate) fn end(mut self) {
+        if !self.is_nested {
+            write(&mut self.cpu.busy, 0);
+        }
+    }
+
+    /// Adds to a word of `cpu`.
+    #[inline(always)]
+    pub(crate) fn count(self, word: &mut u64) {
+        add(word, 1, self.is_nested);
+    }
+
+    /// The account of a stream.
+    #[inline(always)]
+    pub(crate) fn account(self, stream: u32) -> Option<Account> {
+        let shards = frozen!(SETTINGS.stream_shards);
+        let shard = if self.is_nested {
+            shards
+        } else {
+            self.number & (shards - 1)
+        };
+        Some(Account {
+            stream: value(&STREAMS, account_of(shard, stream))?,
+            is_shared: self.is_nested || shards < frozen!(SETTINGS.cpus),
+        })
+    }
+
+    /// The account of all streams of a device that found no place.
+    #[inline(always)]
+    pub(crate) fn account_of_others(self, device: u32, operation: u32) -> Option<Account> {
+        let shards = frozen!(SETTINGS.stream_shards);
+        Some(Account {
+            stream: value(&STREAMS, other_account(shards, device, operation))?,
+            is_shared: true,
+        })
+    }
+
+    /// Hands a record to userspace.
+    #[inline(always)]
+    pub(crate) fn record(mut self, record: Record) {
+        if self.is_nested {
+            self.count(&mut self.cpu.clone().unrecorded);
+            return;
+        }
+        let length = frozen!(SETTINGS.records);
+        let head = read(&self.cpu.head);
+        let place = self.number * length + (head as u32 & (length - 1));
+        if let Some(mut place) = value(&RECORDS, place) {
+            *place = record;
+            write(&mut self.cpu.head, head + 1);
+        }
+    }
+}
+
+/// The account of a stream, and whether several write it.
+#[derive(Clone, Copy)]
+pub(crate) struct Account {
+    pub(crate) stream: Value<Stream>,
+    is_shared: bool,
+}
+
+impl Account {
+    /// Adds to a sum of the stream.
+    #[inline(always)]
+    pub(crate) fn add<T: Copy + core::ops::AddAssign>(self, sum: &mut T, addend: T) {
+        add(sum, addend, self.is_shared);
+    }
+
+    /// Counts a duration in a histogram of the stream.
+    #[inline(always)]
+    pub(crate) fn count(self, histogram: &mut Histogram, bucket: u64) {
+        let bucket = core::hint::black_box(bucket as usize);
+        if bucket < histogram.counts.len() {
+            add(&mut histogram.counts[bucket], 1, self.is_shared);
+        }
+    }
+}
+
 #[inline(always)]
-pub(crate) fn cpu(number: u32) -> Option<Value<BlockCpu>> {
-    value(&BLOCK_CPUS, number)
+fn add<T: Copy + core::ops::AddAssign>(sum: &mut T, addend: T, is_shared: bool) {
+    if is_shared {
+        atomic_add(sum, addend);
+    } else {
+        *sum += addend;
+    }
 }
 
 #[inline(always)]
@@ -102,52 +212,11 @@ fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
     claim(key, add, || unsafe { read_volatile(slot) }).then_some(first + way as u32)
 }
 
-/// The account of a stream for one CPU's shard.
-#[inline(always)]
-pub(crate) fn account(cpu: u32, stream: u32) -> Option<Value<Stream>> {
-    let shard = cpu & (frozen!(SETTINGS.stream_shards) - 1);
-    value(&STREAMS, account_of(shard, stream))
-}
-
-/// The account of all streams of a device that found no place.
-#[inline(always)]
-pub(crate) fn account_of_others(device: u32, operation: u32) -> Option<Value<Stream>> {
-    let shards = frozen!(SETTINGS.stream_shards);
-    value(&STREAMS, other_account(shards, device, operation))
-}
-
-/// Counts a duration. What is in the zero bucket is the rest of all requests.
-#[inline(always)]
-pub(crate) fn count(histogram: &mut Histogram, ns: u64) {
-    let bucket = core::hint::black_box(bucket_of(ns) as usize);
-    if bucket != ZERO_BUCKET && bucket < histogram.counts.len() {
-        atomic_add(&mut histogram.counts[bucket], 1);
-    }
-}
-
 /// [`bucket::of_ns`], which the verifier goes through once and not for each of three durations.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
     bucket::of_ns(ns) as u64
-}
-
-/// Hands a record to userspace. Where the program interrupted itself, it would tear the record
-/// that is being written.
-#[inline(always)]
-pub(crate) fn record(number: u32, mut cpu: Value<BlockCpu>, record: Record) {
-    if read(&cpu.busy) != 0 {
-        atomic_add(&mut cpu.nested, 1);
-        return;
-    }
-    write(&mut cpu.busy, 1);
-    let length = frozen!(SETTINGS.records);
-    let head = read(&cpu.head);
-    if let Some(mut place) = value(&RECORDS, number * length + (head as u32 & (length - 1))) {
-        *place = record;
-        write(&mut cpu.head, head + 1);
-    }
-    write(&mut cpu.busy, 0);
 }
 
 /// Notes when a request was issued.

@@ -2,7 +2,7 @@
 //! its way it gives baselines to those that sleep.
 
 use agent_ebpf::{
-    baseline::{self, SUSPECT},
+    baseline::SUSPECT,
     layout::{ON_RQ_QUEUED, Waiting},
 };
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};

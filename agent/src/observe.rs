@@ -30,6 +30,9 @@ const MOST_LIMITS: usize = 256;
 /// what is known of its limits is good enough.
 const LEAST_FOR_LIMITS: u64 = 1_000_000;
 
+/// How long `doctor` waits for block requests.
+const WATCHED: Duration = Duration::from_secs(1);
+
 /// Why the core does not run, which decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
@@ -142,6 +145,21 @@ impl Observer {
             disks.keep_up(&mut self.programs, &self.cgroups, now);
         }
         Ok(())
+    }
+
+    /// Watches the disks for a second, and adds to the capabilities how their requests are timed:
+    /// that shows in the requests themselves.
+    pub fn watch_disks(&mut self) {
+        let Some(disks) = &mut self.disks else {
+            return;
+        };
+        for _ in 0..2 {
+            std::thread::sleep(WATCHED / 2);
+            disks.keep_up(&mut self.programs, &self.cgroups, kernel::monotonic());
+        }
+        self.capabilities.push(rows::disk_timing(&disks.timings()));
+        let unaccounted = disks.unaccounted(&self.cgroups);
+        self.capabilities.push(rows::io_accounting(&unaccounted));
     }
 
     /// The folder of a cgroup that exists, to list its processes.

@@ -36,6 +36,10 @@ fn doctor_names_every_capability_and_exits_0() {
         "disk_timing",
         "cgroup",
         "privilege",
+        "block_rq_complete",
+        "io_hierarchy",
+        "disk_timing",
+        "io_accounting",
     ] {
         assert!(
             names.iter().any(|name| name.contains(part)),

@@ -37,7 +37,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let started = Observer::start();
+    let mut started = Observer::start();
+    if let Ok(observer) = &mut started {
+        observer.watch_disks();
+    }
     let (capabilities, error) = match &started {
         Ok(observer) => (observer.capabilities(), None),
         Err(error) => (error.capabilities.as_slice(), Some(error)),

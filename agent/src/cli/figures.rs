@@ -38,6 +38,16 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
+/// So many per second.
+pub(super) fn rate(per_second: f64) -> String {
+    match per_second {
+        r if r <= 0.0 => "0".into(),
+        r if r < 0.05 => "<0.1".into(),
+        r if r < 9.95 => format!("{r:.1}"),
+        r => format!("{r:.0}"),
+    }
+}
+
 /// A ratio.
 pub(super) fn times(ratio: f64) -> String {
     if ratio < 9.95 {
@@ -80,5 +90,7 @@ mod tests {
             ]
         );
         assert_eq!([1.6, 12.3].map(times), ["1.6x", "12x"]);
+        let shown: Vec<String> = [0.0, 0.01, 0.2, 9.949, 9.96, 512.4].map(rate).into();
+        assert_eq!(shown, ["0", "<0.1", "0.2", "9.9", "10", "512"]);
     }
 }

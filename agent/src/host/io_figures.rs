@@ -111,7 +111,8 @@ fn stat_v1(folder: &Path) -> Option<BTreeMap<DeviceId, IoStat>> {
             _ => {}
         }
     }
-    Some(stats)
+    // Later kernels count there only where a limit was set.
+    (!stats.is_empty()).then_some(stats)
 }
 
 /// `8:0 Read 180224`.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, os::fd::AsFd as _};
 
 use agent_ebpf::{
     block::{BlockOffsets, accounts},
-    layout::{ABSENT, Offsets, PAIR_SETS, Settings, ThrottleMethod, map},
+    layout::{ABSENT, Offsets, Settings, ThrottleMethod, map},
     throttle::TRACKS,
 };
 use aya::{
@@ -156,12 +156,12 @@ fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> 
         (map::CELLS, cpus * slots),
         (map::DELAYS, settings.shards * slots),
         (map::THROTTLED, slots),
-        (map::PAIRS, cpus * PAIR_SETS),
+        (map::PAIRS, cpus * settings.pair_sets),
         (map::CPUS, cpus),
         (map::TRACKS, cpus * TRACKS),
         (map::SLOTS, slots),
         (map::STREAMS, accounts(settings.stream_shards)),
-        (map::BLOCK_CPUS, cpus),
+        (map::BLOCK_CPUS, cpus + 1),
         (map::RECORDS, cpus * settings.records),
     ] {
         loader.map_max_entries(name, entries);

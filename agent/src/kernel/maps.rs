@@ -3,8 +3,7 @@
 use std::os::fd::AsFd as _;
 
 use agent_ebpf::layout::{
-    CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PAIR_SETS, PairSet, Settings,
-    SlotInfo, map,
+    CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, Settings, SlotInfo, map,
 };
 use aya::{
     Ebpf,
@@ -59,6 +58,9 @@ pub(crate) struct Shape {
     pub(crate) shards: u32,
 }
 
+#[cfg(test)]
+const PRIVATE_PAIR_SETS: u32 = 512;
+
 /// The maps that are read at run time; see [`agent_ebpf::layout::map`].
 #[derive(Debug)]
 pub struct Maps {
@@ -86,7 +88,7 @@ impl Maps {
             cells: open(object, map::CELLS, shape.cpus * shape.slots)?,
             delays: open(object, map::DELAYS, shape.shards * shape.slots)?,
             throttled: open(object, map::THROTTLED, shape.slots)?,
-            pairs: open(object, map::PAIRS, shape.cpus * PAIR_SETS)?,
+            pairs: open(object, map::PAIRS, shape.cpus * settings.pair_sets)?,
             cpus: open(object, map::CPUS, shape.cpus)?,
             cgroups: open(object, map::CGROUPS, CGROUP_BUCKETS)?,
             slots: open(object, map::SLOTS, shape.slots)?,
@@ -102,7 +104,7 @@ impl Maps {
             cells: Mapped::private(shape.cpus * shape.slots),
             delays: Mapped::private(shape.shards * shape.slots),
             throttled: Mapped::private(shape.slots),
-            pairs: Mapped::private(shape.cpus * PAIR_SETS),
+            pairs: Mapped::private(shape.cpus * PRIVATE_PAIR_SETS),
             cpus: Mapped::private(shape.cpus),
             cgroups: Mapped::private(CGROUP_BUCKETS),
             slots: Mapped::private(shape.slots),

@@ -1,7 +1,7 @@
 //! Who waited while who ran: pairs of owners, by difference to the last reading.
 
 use agent_ebpf::{
-    layout::{PAIR_SETS, PAIR_WAYS, Pair, PairSet},
+    layout::{PAIR_WAYS, Pair, PairSet},
     owner::Owner,
 };
 
@@ -54,7 +54,6 @@ impl Pairs {
     ) {
         let sweeps = self.sweeps > 0;
         self.sweeps = self.sweeps.saturating_sub(1);
-        debug_assert_eq!(maps.pairs.len() % PAIR_SETS, 0);
         for (set, last) in (0..).zip(self.last.chunks_exact_mut(PAIR_WAYS)) {
             let now: [u64; 2 * PAIR_WAYS] = maps.pairs.words(set);
             for (way, last) in last.iter_mut().enumerate() {

@@ -11,12 +11,18 @@ use crate::host::hierarchy::{HIERARCHY_ROOT, Hierarchy};
 const SLOTS: u32 = 1024;
 /// Histogram shards at most.
 const MOST_SHARDS: u32 = 16;
+/// Room for pairs of victim and culprit on all CPUs: four a set, 4 MiB.
+const PAIR_SETS: u32 = 1 << 16;
+/// On one CPU at least …
+const LEAST_PAIR_SETS: u32 = 1 << 9;
+/// … and at most: room for each of 100 cgroups with each.
+const MOST_PAIR_SETS: u32 = 1 << 12;
 /// Room for records of block requests on all CPUs: 4 MiB.
 const RECORDS: u32 = 1 << 17;
 /// On one CPU at least …
 const LEAST_RECORDS: u32 = 1 << 9;
 /// … and at most.
-const MOST_RECORDS: u32 = 1 << 15;
+const MOST_RECORDS: u32 = 1 << 16;
 
 /// Settings for so many CPUs.
 pub fn settings(cpus: u32, hierarchy: &Hierarchy) -> Settings {
@@ -31,7 +37,7 @@ pub fn settings(cpus: u32, hierarchy: &Hierarchy) -> Settings {
         hierarchy: hierarchy.hierarchy_id,
         stream_shards: rounded.min(MOST_STREAM_SHARDS),
         records: (RECORDS / rounded).clamp(LEAST_RECORDS, MOST_RECORDS),
-        _pad: 0,
+        pair_sets: (PAIR_SETS / rounded).clamp(LEAST_PAIR_SETS, MOST_PAIR_SETS),
     }
 }
 
@@ -57,13 +63,14 @@ mod tests {
                 shards,
                 stream_shards,
                 records,
+                pair_sets,
                 ..
             } = settings;
             assert_eq!((settings.cpus, settings.root_cgroup), (cpus, 1));
-            (shards, stream_shards, records)
+            (shards, stream_shards, records, pair_sets)
         };
-        assert_eq!(sizes(3), (4, 4, 1 << 15));
-        assert_eq!(sizes(64), (16, 8, 1 << 11));
-        assert_eq!(sizes(1024), (16, 8, 1 << 9));
+        assert_eq!(sizes(3), (4, 4, 1 << 15, 1 << 12));
+        assert_eq!(sizes(64), (16, 8, 1 << 11, 1 << 10));
+        assert_eq!(sizes(1024), (16, 8, 1 << 9, 1 << 9));
     }
 }

@@ -1,5 +1,7 @@
 //! Hand-made intervals for tests.
 
+pub(crate) mod disk;
+
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
@@ -13,7 +15,7 @@ use crate::{
     model::{Identity, Kind, Model},
     sample::{
         Abilities, Account, Bandwidth, Cgroup, CgroupId, CpuTime, Health, HostCounters, Party,
-        Quota, Sample, StealSource, ThrottleSource, WaitInProgress,
+        Quota, Sample, StealSource, ThrottleSource, WaitInProgress, disk::Disk,
     },
 };
 
@@ -197,7 +199,10 @@ fn empty(cpus: usize) -> Sample {
         cgroups: BTreeMap::new(),
         waiting: Some(Vec::new()),
         host: HostCounters::default(),
-        disk: None,
+        disk: Some(Disk {
+            recursive: true,
+            ..Disk::default()
+        }),
         health: Health {
             kernel_run_delay_ns: None,
             ..Health::default()

@@ -27,6 +27,8 @@ pub enum Kind {
     Host,
     /// A family of kernel threads.
     Kernel,
+    /// Block devices themselves: flushes that nobody owns.
+    Device,
     /// Cgroups that found no place of their own in the kernel's maps.
     Other,
 }
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Cgroup => "cgroup",
             Kind::Host => "host",
             Kind::Kernel => "kernel",
+            Kind::Device => "device",
             Kind::Other => "other",
         }
     }
@@ -65,8 +68,12 @@ pub enum Key {
     Entity(OsString),
     /// One cgroup; as an entity only where its path is not known.
     Cgroup(CgroupId),
+    /// One cgroup of the hierarchy that owns `io`, where that of `cpu` has none of the same path.
+    Path(OsString),
     /// A family of kernel threads.
     Kernel(KernelFamily),
+    /// Block devices themselves.
+    Device,
     /// Whoever has no name.
     Other,
 }

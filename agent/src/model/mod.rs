@@ -6,17 +6,20 @@
 
 pub mod accounting;
 mod blame;
+pub mod disk;
 mod entitlement;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod histogram;
 pub mod host;
 pub mod identity;
+mod names;
 mod parties;
 mod rollup;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod unknown;
 pub mod usage;
 
 use std::{
@@ -28,11 +31,18 @@ pub use accounting::Accounting;
 pub(crate) use entitlement::ACTIVE_CPUS;
 pub use host::HostUse;
 pub use identity::{Identity, Key, Kind};
-pub use table::{Blame, Row, Table, WaitingNow};
+pub use table::{Blame, Resource, Row, Table, WaitingNow};
+pub use unknown::Unknown;
 pub use usage::{Usage, Waits};
 
 use crate::{
-    model::{entitlement::Entitlements, parties::Parties, rollup::Names},
+    model::{
+        disk::{DiskParts, Disks},
+        entitlement::Entitlements,
+        names::Names,
+        parties::Parties,
+        rollup::Parts,
+    },
     sample::{Abilities, Sample},
 };
 
@@ -51,19 +61,12 @@ pub struct Model {
     pub entities: Table,
     /// Single cgroups, and the kernel's families.
     pub cgroups: Table,
+    /// Block devices; `None` where block I/O is not observed.
+    pub disks: Option<Disks>,
     /// How complete the account is.
     pub accounting: Accounting,
     /// What could not be observed, with reasons.
     pub unknown: Vec<Unknown>,
-}
-
-/// A value that is `None`, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unknown {
-    /// Its name in the JSON report.
-    pub field: String,
-    /// Why it is not known, as part of a sentence.
-    pub reason: String,
 }
 
 impl Model {
@@ -81,13 +84,24 @@ impl Model {
         let entitlements = Entitlements::new(before, after, &parties, &host);
         let names = Names::new(before, after, identify);
         let accounting = Accounting::between(&before.health, &after.health, &parties);
+        let disk = before.disk.as_ref().zip(after.disk.as_ref());
+        let disk = disk.filter(|_| !length.is_zero());
+        let disk = disk.map(|(before, after)| DiskParts::between(before, after));
+        let parts = Parts {
+            parties: &parties,
+            disk: disk.as_ref(),
+            names: &names,
+            entitlements: &entitlements,
+            abilities: after.abilities,
+        };
         Model {
             start: before.wall,
             length,
             abilities: after.abilities,
-            entities: rollup::entities(&parties, &names, &entitlements),
-            cgroups: rollup::cgroups(&parties, &names, &entitlements),
-            unknown: unknowns(after, &parties, &names, &accounting),
+            entities: rollup::entities(&parts),
+            cgroups: rollup::cgroups(&parts),
+            unknown: unknown::all(after, &parts, &accounting),
+            disks: disk.map(|disk| disk.disks),
             host,
             accounting,
         }
@@ -103,56 +117,4 @@ impl Model {
         let length = self.length.as_nanos() as f64;
         (length > 0.0).then(|| ns as f64 / length)
     }
-}
-
-fn unknowns(
-    after: &Sample,
-    parties: &Parties,
-    names: &Names<'_>,
-    accounting: &Accounting,
-) -> Vec<Unknown> {
-    let mut unknown = Vec::new();
-    let mut note = |field: &str, reason: &str| {
-        unknown.push(Unknown {
-            field: field.into(),
-            reason: reason.into(),
-        });
-    };
-    if after.abilities.steal.is_none() {
-        note(
-            "cpu.steal_s",
-            "this host has no steal clock; what was stolen counts for whoever had the CPU",
-        );
-    }
-    if !after.abilities.irq {
-        note(
-            "cpu.wait_by_cause_s.irq",
-            "this kernel does not account interrupt time; it counts for whoever had the CPU",
-        );
-    }
-    if after.abilities.throttle.is_none() {
-        note(
-            "cpu.throttled_s",
-            "this kernel does not tell when a CPU quota held a task back; such waits are unattributed",
-        );
-    }
-    if after.waiting.is_none() {
-        note(
-            "cpu.waiting_now",
-            "waits in progress cannot be listed on this host",
-        );
-    }
-    if accounting.coverage.is_none() {
-        note(
-            "accounting.coverage",
-            "this kernel keeps no sum of waits of its own to compare with",
-        );
-    }
-    for party in parties.unusable() {
-        note(
-            "cpu",
-            &format!("the counters of {} went backwards", names.label(party)),
-        );
-    }
-    unknown
 }

@@ -1,176 +1,107 @@
-//! From parties to rows. An entity's own parts cannot be its neighbours: what one of its cgroups
-//! waited for another is its own doing.
+//! From parties and owners of requests to rows. An entity's own parts cannot be its neighbours:
+//! what one of its cgroups waited for another is its own doing.
 
-use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
-};
+use std::collections::BTreeMap;
 
 use agent_ebpf::cause::Cause;
 
 use crate::{
-    host::text::display_path,
     model::{
+        disk::{self, DiskParts, IoUse},
         entitlement::Entitlements,
-        identity::{Identity, Key, Kind, kernel_name, path_text},
+        identity::Key,
+        names::{Member, Name, Names},
         parties::{Parties, PartyBlame},
-        table::{Blame, Row, Table, WaitingNow},
+        table::{Blame, Resource, Row, Table, WaitingNow},
         usage::Usage,
     },
-    sample::{Cgroup, CgroupId, Party, Sample},
+    sample::{Abilities, CgroupId, Party, disk::DiskOwner},
 };
 
-/// Paths and entities of cgroups.
-pub(super) struct Names<'a> {
-    before: &'a BTreeMap<CgroupId, Cgroup>,
-    after: &'a BTreeMap<CgroupId, Cgroup>,
-    ids: BTreeMap<&'a OsStr, CgroupId>,
-    identify: &'a dyn Fn(&OsStr) -> Identity,
-}
-
-/// What a row is called.
-struct Name {
-    key: Key,
-    kind: Kind,
-    for_people: String,
-    path: OsString,
-    cgroup: Option<CgroupId>,
-}
-
-impl<'a> Names<'a> {
-    pub(super) fn new(
-        before: &'a Sample,
-        after: &'a Sample,
-        identify: &'a dyn Fn(&OsStr) -> Identity,
-    ) -> Names<'a> {
-        let known = before.cgroups.iter().chain(&after.cgroups);
-        Names {
-            before: &before.cgroups,
-            after: &after.cgroups,
-            ids: known.map(|(id, c)| (c.path.as_os_str(), *id)).collect(),
-            identify,
-        }
-    }
-
-    /// A party in a sentence, which may reach a terminal.
-    pub(super) fn label(&self, party: Party) -> String {
-        display_path(&self.of_party(party).path)
-    }
-
-    /// The last known path.
-    fn path(&self, id: CgroupId) -> Option<&'a OsStr> {
-        let cgroup = self.after.get(&id).or_else(|| self.before.get(&id))?;
-        Some(&cgroup.path)
-    }
-
-    fn entity_of(&self, party: Party) -> Name {
-        let Party::Cgroup(id) = party else {
-            return self.of_party(party);
-        };
-        let Some(path) = self.path(id) else {
-            return self.of_party(party);
-        };
-        let identity = (self.identify)(path);
-        Name {
-            kind: identity.kind,
-            for_people: identity.name,
-            cgroup: self.ids.get(identity.boundary.as_os_str()).copied(),
-            key: Key::Entity(identity.boundary.clone()),
-            path: identity.boundary,
-        }
-    }
-
-    fn of_party(&self, party: Party) -> Name {
-        let (key, kind, path, cgroup) = match party {
-            Party::Cgroup(id) => {
-                let path = self.path(id).map_or_else(
-                    || OsString::from(format!("cgroup {id}")),
-                    OsStr::to_os_string,
-                );
-                (Key::Cgroup(id), Kind::Cgroup, path, Some(id))
-            }
-            Party::Kernel(family) => {
-                let path = kernel_name(family).into();
-                (Key::Kernel(family), Kind::Kernel, path, None)
-            }
-            Party::Other => (Key::Other, Kind::Other, "other".into(), None),
-        };
-        Name {
-            key,
-            kind,
-            for_people: path_text(&path),
-            path,
-            cgroup,
-        }
-    }
+/// What rows are made of.
+pub(super) struct Parts<'a> {
+    pub(super) parties: &'a Parties,
+    pub(super) disk: Option<&'a DiskParts<'a>>,
+    pub(super) names: &'a Names<'a>,
+    pub(super) entitlements: &'a Entitlements<'a>,
+    pub(super) abilities: Abilities,
 }
 
 /// One row for each entity.
-pub(super) fn entities(
-    parties: &Parties,
-    names: &Names<'_>,
-    entitlements: &Entitlements<'_>,
-) -> Table {
-    table(parties, entitlements, |party| names.entity_of(party))
+pub(super) fn entities(parts: &Parts<'_>) -> Table {
+    table(parts, &|member| parts.names.entity_of(member))
 }
 
 /// One row for each cgroup.
-pub(super) fn cgroups(
-    parties: &Parties,
-    names: &Names<'_>,
-    entitlements: &Entitlements<'_>,
-) -> Table {
-    table(parties, entitlements, |party| names.of_party(party))
+pub(super) fn cgroups(parts: &Parts<'_>) -> Table {
+    table(parts, &|member| parts.names.of_member(member))
 }
 
 /// A row in the making.
 struct Group {
     name: Name,
-    members: Vec<Party>,
+    parties: Vec<Party>,
+    owners: Vec<DiskOwner>,
     usage: Option<Usage>,
     waiting: Option<WaitingNow>,
 }
 
-fn table(
-    parties: &Parties,
-    entitlements: &Entitlements<'_>,
-    name: impl Fn(Party) -> Name,
-) -> Table {
+fn table(parts: &Parts<'_>, name: &dyn Fn(Member) -> Name) -> Table {
     let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
-    for (party, usage) in &parties.usage {
-        let name = name(*party);
-        if let Some(group) = groups.get_mut(&name.key) {
-            group.join(*party, usage.as_ref());
-            continue;
-        }
-        let key = name.key.clone();
-        let waiting = parties.waiting.as_ref().map(|_| WaitingNow::default());
-        groups.insert(key, Group::new(name, *party, usage.clone(), waiting));
+    for (party, usage) in &parts.parties.usage {
+        let group = group(&mut groups, parts, name(Member::Party(*party)));
+        group.join(*party, usage.as_ref());
+    }
+    for owner in parts.disk.iter().flat_map(|disk| disk.streams.owners()) {
+        let group = group(&mut groups, parts, name(Member::Owner(owner)));
+        group.owners.push(owner);
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
-    let row_of: BTreeMap<Party, usize> = groups
-        .iter()
-        .enumerate()
-        .flat_map(|(row, group)| group.members.iter().map(move |party| (*party, row)))
-        .collect();
-    add_waiting(&mut groups, parties, &row_of);
-    let blame = blame(&mut groups, &parties.blame, &row_of);
-    let rows = groups.into_iter().map(|g| g.row(entitlements)).collect();
+    let row_of = by_member(&groups, |group| &group.parties);
+    add_waiting(&mut groups, parts.parties, &row_of);
+    let mut blame = blame(&mut groups, &parts.parties.blame, &row_of);
+    let ios = ios(parts, &groups, name);
+    let owners = by_member(&groups, |group| &group.owners);
+    let groups = groups.into_iter();
+    let mut rows: Vec<Row> = groups.map(|group| group.row(parts.entitlements)).collect();
+    if let Some(disk) = parts.disk {
+        let (uses, behind) = disk::by_row(&disk.streams, rows.len(), &owners);
+        for ((row, uses), io) in rows.iter_mut().zip(uses).zip(ios) {
+            row.disk = Some(uses);
+            row.io = io;
+        }
+        blame.extend(behind);
+    }
+    blame.sort_by_key(|b| (b.victim, b.resource, std::cmp::Reverse(b.ns)));
     Table { rows, blame }
 }
 
-impl Group {
-    fn new(name: Name, party: Party, usage: Option<Usage>, waiting: Option<WaitingNow>) -> Group {
-        Group {
-            name,
-            members: vec![party],
-            usage,
-            waiting,
-        }
-    }
+/// The group of that name, made where there is none.
+fn group<'a>(groups: &'a mut BTreeMap<Key, Group>, parts: &Parts<'_>, name: Name) -> &'a mut Group {
+    let waiting = parts.parties.waiting.as_ref();
+    groups.entry(name.key.clone()).or_insert_with(|| Group {
+        name,
+        parties: Vec::new(),
+        owners: Vec::new(),
+        usage: Some(Usage::none(parts.abilities)),
+        waiting: waiting.map(|_| WaitingNow::default()),
+    })
+}
 
+fn by_member<Id: Copy + Ord>(
+    groups: &[Group],
+    members: impl Fn(&Group) -> &Vec<Id>,
+) -> BTreeMap<Id, usize> {
+    let mut row_of = BTreeMap::new();
+    for (row, group) in groups.iter().enumerate() {
+        row_of.extend(members(group).iter().map(|member| (*member, row)));
+    }
+    row_of
+}
+
+impl Group {
     fn join(&mut self, party: Party, usage: Option<&Usage>) {
-        self.members.push(party);
+        self.parties.push(party);
         self.usage = self.usage.take().zip(usage).map(|(mut sum, part)| {
             sum.add(part);
             sum
@@ -180,7 +111,8 @@ impl Group {
     fn row(self, entitlements: &Entitlements<'_>) -> Row {
         let id = self.name.cgroup;
         // With tasks of its boundary alone, its children are rows of their own.
-        let tasks_only = id.is_some_and(|id| self.members == [Party::Cgroup(id)]);
+        let is_boundary = |id| move |party: &Party| *party == Party::Cgroup(id);
+        let tasks_only = id.is_some_and(|id| self.parties.iter().all(is_boundary(id)));
         let entitled = |id| {
             if tasks_only {
                 entitlements.tasks_s(id)
@@ -200,6 +132,8 @@ impl Group {
             quota_cpus: id.and_then(|id| entitlements.quota_cpus(id)),
             cpuset: id.and_then(|id| entitlements.cpuset(id)),
             bandwidth: id.and_then(|id| entitlements.bandwidth(id)),
+            disk: None,
+            io: None,
         }
     }
 }
@@ -240,18 +174,42 @@ fn blame(
             None => {}
         }
     }
-    let mut blame: Vec<Blame> = sums
-        .into_iter()
-        .map(|((victim, culprit), ns)| {
-            let wait = groups[victim].usage.as_ref().map_or(0, |u| u.wait.total());
-            Blame {
-                victim,
-                culprit,
-                ns,
-                share: ns as f64 / wait.max(ns).max(1) as f64,
-            }
-        })
-        .collect();
-    blame.sort_by_key(|b| (b.victim, std::cmp::Reverse(b.ns)));
-    blame
+    let blame = sums.into_iter().map(|((victim, culprit), ns)| {
+        let wait = groups[victim].usage.as_ref().map_or(0, |u| u.wait.total());
+        Blame {
+            resource: Resource::Cpu,
+            victim,
+            culprit,
+            ns,
+            share: ns as f64 / wait.max(ns).max(1) as f64,
+        }
+    });
+    blame.collect()
+}
+
+/// The kernel's own figures of each row that has cgroups in the hierarchy that owns `io`.
+fn ios(parts: &Parts<'_>, groups: &[Group], name: &dyn Fn(Member) -> Name) -> Vec<Option<IoUse>> {
+    let Some(disk) = parts.disk else {
+        return Vec::new();
+    };
+    let keys = groups.iter().enumerate();
+    let row_of: BTreeMap<&Key, usize> = keys.map(|(row, group)| (&group.name.key, row)).collect();
+    let mut cgroups: Vec<(Vec<CgroupId>, Option<CgroupId>)> =
+        vec![Default::default(); groups.len()];
+    for id in disk.figures.ids() {
+        let owner = Member::Owner(DiskOwner::Cgroup(id));
+        let Some(row) = row_of.get(&name(owner).key) else {
+            continue;
+        };
+        let (members, boundary) = &mut cgroups[*row];
+        members.push(id);
+        if parts.names.of_member(owner).path == groups[*row].name.path {
+            // Those that exist come first.
+            boundary.get_or_insert(id);
+        }
+    }
+    let figures = |(members, boundary): (Vec<CgroupId>, _)| {
+        (!members.is_empty()).then(|| disk.figures.of(&members, boundary))
+    };
+    cgroups.into_iter().map(figures).collect()
 }

@@ -4,10 +4,11 @@ use std::{ffi::OsString, time::Duration};
 
 use crate::{
     model::{
+        disk::{DiskUse, IoUse},
         identity::{Key, Kind, kernel_name, path_text},
         usage::Usage,
     },
-    sample::{Bandwidth, CgroupId},
+    sample::{Bandwidth, CgroupId, disk::DeviceId},
 };
 
 /// Rows, and the blame between them. Each task is in exactly one row.
@@ -15,23 +16,37 @@ use crate::{
 pub struct Table {
     /// Rows in the order of their keys.
     pub rows: Vec<Row>,
-    /// By victim, the largest first.
+    /// By victim and resource, the largest first.
     pub blame: Vec<Blame>,
 }
 
 impl Table {
-    /// Who made a row's tasks wait, the largest first.
-    pub fn blame_of(&self, victim: usize) -> impl Iterator<Item = &Blame> {
+    /// Who made a row wait for a resource, the largest first.
+    pub fn blame_of(&self, victim: usize, resource: Resource) -> impl Iterator<Item = &Blame> {
+        let on = move |blame: &&Blame| blame.resource == resource;
+        self.all_blame_of(victim).filter(on)
+    }
+
+    /// Who made a row wait for any resource.
+    pub fn all_blame_of(&self, victim: usize) -> impl Iterator<Item = &Blame> {
         self.blame.iter().filter(move |b| b.victim == victim)
     }
 
-    /// Time that others waited for a row's tasks, nanoseconds.
-    pub fn caused_ns(&self, culprit: usize) -> u64 {
-        self.blame
-            .iter()
-            .filter(|b| b.culprit == culprit)
-            .fold(0, |sum, b| sum.saturating_add(b.ns))
+    /// Time that others waited for a row to leave a resource, nanoseconds.
+    pub fn caused_ns(&self, culprit: usize, resource: Resource) -> u64 {
+        let caused = |b: &&Blame| b.culprit == culprit && b.resource == resource;
+        let caused = self.blame.iter().filter(caused);
+        caused.fold(0, |sum, b| sum.saturating_add(b.ns))
     }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// A CPU: tasks wait.
+    Cpu,
+    /// A block device: requests wait.
+    Disk(DeviceId),
 }
 
 /// One entity, one cgroup or one family of kernel threads.
@@ -44,7 +59,8 @@ pub struct Row {
     /// Its name for people.
     pub name: String,
     /// Path of its cgroup, for an entity of its boundary; any bytes. Reserved names are
-    /// `kernel/<family>`, `other`, and `cgroup <id>` for a path that is not known.
+    /// `kernel/<family>`, `device`, `other`, and `cgroup <id>` or, in the hierarchy that owns
+    /// `io`, `io cgroup <id>` for a path that is not known.
     pub path: OsString,
     /// Its cgroup, for an entity its boundary, as far as known.
     pub cgroup: Option<CgroupId>,
@@ -61,16 +77,23 @@ pub struct Row {
     pub cpuset: Option<Vec<u32>>,
     /// What its cgroup's own quota did, by the kernel's count; `None` without a quota.
     pub bandwidth: Option<Bandwidth>,
+    /// Its requests by device and operation, those that it had; `None` where block I/O is not
+    /// observed.
+    pub disk: Option<Vec<DiskUse>>,
+    /// The kernel's own figures of its block I/O; `None` where there are none.
+    pub io: Option<IoUse>,
 }
 
 impl Row {
-    /// The key as text: `<kind>:<path>` for entities, else `cgroup:<id>`, `kernel/<family>` or
-    /// `other`.
+    /// The key as text: `<kind>:<path>` for entities, else `cgroup:<id>`, `cgroup:<path>`,
+    /// `kernel/<family>`, `device` or `other`.
     pub fn key_text(&self) -> String {
         match &self.key {
             Key::Entity(path) => format!("{}:{}", self.kind.name(), path_text(path)),
             Key::Cgroup(id) => format!("cgroup:{id}"),
             Key::Kernel(family) => kernel_name(*family),
+            Key::Path(path) => format!("cgroup:{}", path_text(path)),
+            Key::Device => "device".into(),
             Key::Other => "other".into(),
         }
     }
@@ -87,15 +110,17 @@ pub struct WaitingNow {
     pub total: Duration,
 }
 
-/// Time that one row's tasks waited while another's ran.
+/// Time that one row waited while another had the resource.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Blame {
+    /// What was waited for.
+    pub resource: Resource,
     /// Index of the row that waited.
     pub victim: usize,
-    /// Index of the row that ran. The row with [`Key::Other`] stands for all without a name.
+    /// Index of the row that ran, or whose requests were in service. The row with [`Key::Other`] stands for all without a name.
     pub culprit: usize,
     /// Nanoseconds.
     pub ns: u64,
-    /// Part of the victim's whole wait, 0 to 1.
+    /// Part of the victim's whole wait for the resource, 0 to 1.
     pub share: f64,
 }

@@ -1,4 +1,7 @@
 //! What must hold for any two samples.
 
+mod disk;
+mod disk_figures;
+mod disk_properties;
 mod examples;
 mod properties;

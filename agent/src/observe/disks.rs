@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,7 +12,8 @@ use crate::{
         cgroups::Cgroups,
         disks,
         hierarchy::{self, Controller, Hierarchy, Version},
-        io_figures,
+        io_figures, read,
+        text::display_path,
     },
     kernel::{
         block::{BlockReader, BlockReading},
@@ -119,6 +121,51 @@ impl Disks {
             waits: reading.waits,
             health: reading.health,
         }
+    }
+
+    /// How times are known, for each device that is there.
+    pub(super) fn timings(&mut self) -> Vec<(String, Option<Timing>)> {
+        let seen = self.reader.read().devices;
+        let all = disks::all(&self.sys)
+            .into_iter()
+            .chain(seen.keys().copied());
+        let all: BTreeSet<DeviceId> = all.collect();
+        let timing = |id: DeviceId| {
+            let disk = disks::read(&self.sys, id);
+            let is_off = disk
+                .as_ref()
+                .is_some_and(|disk| disk.iostats == Some(false));
+            let seen = seen.get(&id).copied();
+            let timing = seen.or(is_off.then_some(Timing::Nothing));
+            (
+                disk.map_or_else(|| id.to_string(), |disk| disk.name),
+                timing,
+            )
+        };
+        all.into_iter().map(timing).collect()
+    }
+
+    /// Cgroups with processes whose I/O counts for one above them, because the controller is not
+    /// enabled for them.
+    pub(super) fn unaccounted(&self, cpu: &Cgroups) -> Vec<String> {
+        let is_apart: Box<dyn Fn(&OsStr, &Path) -> bool> = match &self.owners {
+            Owners::Same(Version::V2) => Box::new(|_, folder| {
+                // The root of the tree has no type, and owns what nobody else does.
+                folder.join("io.stat").exists() || !folder.join("cgroup.type").exists()
+            }),
+            Owners::Own(own, _) => {
+                let ids = own.ids();
+                let paths: BTreeSet<&OsStr> = ids.iter().filter_map(|id| own.path(*id)).collect();
+                Box::new(move |path, _| paths.contains(path))
+            }
+            Owners::Same(Version::V1) | Owners::Hidden(_) => return Vec::new(),
+        };
+        let lacking = cpu.ids().into_iter().filter_map(|id| {
+            let (path, folder) = (cpu.path(id)?, cpu.folder(id)?);
+            let has_processes = read::line(&folder.join("cgroup.procs")).is_some();
+            (has_processes && !is_apart(path, &folder)).then(|| display_path(path))
+        });
+        lacking.collect()
     }
 
     fn note_issues(&self, programs: &mut Programs) {

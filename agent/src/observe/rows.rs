@@ -19,7 +19,7 @@ use crate::{
         offsets::OffsetsError,
         programs::Programs,
     },
-    sample::StealSource,
+    sample::{StealSource, disk::Timing},
 };
 
 /// A part of the observation: its name, what it is for, whether the core needs it.
@@ -63,6 +63,11 @@ const ISSUES: Part = Part(
     false,
 );
 const IO_HIERARCHY: Part = Part("io_hierarchy", "telling whose block I/O it is", false);
+
+const DISK_TIMING: Part = Part("disk_timing", "queue and device time, by device", false);
+const IO_ACCOUNTING: Part = Part("io_accounting", "block I/O of each cgroup", false);
+/// Cgroups that a row names.
+const NAMED: usize = 5;
 
 impl Part {
     fn row(self, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Capability {
@@ -210,6 +215,53 @@ fn block(programs: &Programs) -> Vec<Capability> {
 /// Block requests cannot be read.
 pub(super) fn no_block(error: &BlockError) -> Capability {
     BLOCK.unsupported(error.to_string(), None)
+}
+
+/// How the requests of each device are timed.
+pub(super) fn disk_timing(devices: &[(String, Option<Timing>)]) -> Capability {
+    let text = |(name, timing): &(String, Option<Timing>)| {
+        let timing = match timing {
+            Some(Timing::Kernel) => "the kernel notes creation and issue",
+            Some(Timing::Issues) => "the kernel notes the creation, block_rq_issue the issue",
+            Some(Timing::TotalOnly) => "the kernel notes the creation alone: no queue time",
+            Some(Timing::DeviceOnly) => "block_rq_issue notes the issue: device time alone",
+            Some(Timing::Nothing) => "not timed (queue/iostats is 0): requests and bytes alone",
+            None => "no requests in a second of watching",
+        };
+        format!("{name}: {timing}")
+    };
+    let off = |(_, timing): &&(String, Option<Timing>)| {
+        matches!(timing, Some(Timing::Nothing | Timing::DeviceOnly))
+    };
+    let remedy = devices
+        .iter()
+        .find(off)
+        .map(|(name, _)| format!("echo 1 > /sys/block/{name}/queue/iostats"));
+    let mut texts: Vec<String> = devices.iter().map(text).collect();
+    if texts.is_empty() {
+        texts.push("no block devices here".to_owned());
+    }
+    texts.push(
+        "never included: time before a request exists (io.max, wbt, iocost, waiting for a tag)"
+            .to_owned(),
+    );
+    DISK_TIMING.row(Status::Active, texts.join("; "), remedy.as_deref())
+}
+
+/// Whether block I/O counts for the cgroups that do it.
+pub(super) fn io_accounting(unaccounted: &[String]) -> Capability {
+    if unaccounted.is_empty() {
+        return IO_ACCOUNTING.active("the io controller is enabled wherever there are processes");
+    }
+    let named = unaccounted[..unaccounted.len().min(NAMED)].join(", ");
+    let more = match unaccounted.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    IO_ACCOUNTING.unsupported(
+        format!("the io controller is off for {named}{more}: their I/O counts for a cgroup above"),
+        Some("set IOAccounting=yes in their units, or +io in the parent's cgroup.subtree_control"),
+    )
 }
 
 /// Where block I/O finds its owners.

@@ -223,10 +223,10 @@ pub struct Disk {
     pub accounts: BTreeMap<Stream, DiskAccount>,
     /// Where their time went.
     pub waits: BTreeMap<Stream, DiskWait>,
-    /// Whether the kernel's figures of a cgroup include all below it (version 2).
-    pub recursive: bool,
     /// Cgroups of all accounts, and those above them; at first all there are.
     pub cgroups: BTreeMap<CgroupId, DiskCgroup>,
+    /// Figures of cgroups hold those of all below them: version 2.
+    pub recursive: bool,
     /// The program's own account.
     pub health: DiskHealth,
 }

@@ -1,9 +1,11 @@
 //! What makes the account of an interval less certain.
 
+mod disk;
+
 use agent_ebpf::budget::Detail;
 
 use crate::{
-    model::{Key, Model},
+    model::{Key, Model, Resource},
     signal::Thresholds,
 };
 
@@ -22,6 +24,14 @@ pub enum Doubt {
     SlotsExhausted(u64),
     /// Interrupts took this part of the CPUs, and sit with whoever they interrupted.
     Interrupts(f64),
+    /// Where the time of requests went was observed in one of so many pieces of time.
+    DiskSampled(u64),
+    /// … and of this part of the requests it was lost.
+    DiskRecordsLost(f64),
+    /// This part of all time of requests has no cause.
+    DiskUnattributed(f64),
+    /// So many requests were of streams or devices that found no place in the maps.
+    DiskStreamsExhausted(u64),
 }
 
 pub(super) fn all(model: &Model, thresholds: &Thresholds) -> Vec<Doubt> {
@@ -40,6 +50,7 @@ pub(super) fn all(model: &Model, thresholds: &Thresholds) -> Vec<Doubt> {
     ]
     .into_iter()
     .flatten()
+    .chain(disk::all(model, thresholds))
     .collect()
 }
 
@@ -67,7 +78,7 @@ pub(super) fn unattributed(model: &Model, limit: f64, thresholds: &Thresholds) -
 fn unnamed(model: &Model, thresholds: &Thresholds) -> Option<f64> {
     let table = &model.entities;
     let (mut unnamed, mut all) = (0u64, 0u64);
-    for blame in &table.blame {
+    for blame in table.blame.iter().filter(|b| b.resource == Resource::Cpu) {
         all = all.saturating_add(blame.ns);
         if table.rows[blame.culprit].key == Key::Other {
             unnamed = unnamed.saturating_add(blame.ns);

@@ -4,6 +4,8 @@
 //! neighbour from a part of oneself.
 
 mod contract;
+#[cfg(test)]
+mod disk_tests;
 mod doubt;
 mod hurt;
 mod note;
@@ -19,20 +21,21 @@ pub use note::{Note, OwnCause};
 pub use thresholds::Thresholds;
 pub use verdict::{Blindness, Verdict};
 
-use crate::model::{Kind, Model, Row, Usage};
+use crate::model::{Kind, Model, Row, Usage, disk::DiskUse};
 
 /// What one interval says. Rows are indexes into [`Model::entities`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signals {
     /// In one word.
     pub verdict: Verdict,
-    /// Entities that neighbours hurt, those that the verdict counts first, then the worst first.
+    /// Entities that neighbours hurt, once for each resource; those that the verdict counts first,
+    /// then the worst first.
     pub hurt: Vec<Hurt>,
     /// Losses that no neighbour caused, the worst first.
     pub notes: Vec<Note>,
     /// What makes the account less certain.
     pub doubts: Vec<Doubt>,
-    /// Entities that ran or waited.
+    /// Entities that ran, waited or had requests.
     pub active: usize,
 }
 
@@ -69,23 +72,29 @@ impl Signals {
         }
     }
 
-    /// Entities that the verdict counts, worst first.
+    /// What the verdict counts, worst first.
     pub fn counted(&self) -> impl Iterator<Item = &Hurt> {
         self.hurt.iter().filter(|hurt| !hurt.is_information())
     }
 }
 
-/// Kernel threads and cgroups without a name are nobody's service: they are not judged.
+/// Kernel threads, devices and cgroups without a name are nobody's service: they are not judged.
+pub fn is_judged(row: &Row) -> bool {
+    !matches!(row.kind, Kind::Kernel | Kind::Device | Kind::Other)
+}
+
 fn judged(row: &Row) -> Option<&Usage> {
-    match row.kind {
-        Kind::Kernel | Kind::Other => None,
-        _ => row.usage.as_ref(),
-    }
+    row.usage.as_ref().filter(|_| is_judged(row))
+}
+
+fn judged_disk(row: &Row) -> &[DiskUse] {
+    let uses = row.disk.as_deref().filter(|_| is_judged(row));
+    uses.unwrap_or_default()
 }
 
 fn is_active(row: &Row) -> bool {
     let waiting = row.waiting.is_some_and(|now| now.tasks > 0);
-    judged(row).is_some_and(|usage| usage.is_active() || waiting)
+    judged(row).is_some_and(|usage| usage.is_active() || waiting) || !judged_disk(row).is_empty()
 }
 
 /// What was lost, of what would have run without the loss, 0 to 1.

@@ -1,9 +1,12 @@
 //! Losses that no neighbour caused: own causes have their own names.
 
+mod disk;
+
 use agent_ebpf::cause::Cause;
 
 use crate::{
     model::{Model, Usage},
+    sample::disk::DeviceId,
     signal::{Thresholds, judged, lost_share},
 };
 
@@ -20,10 +23,14 @@ pub enum OwnCause {
     KernelThreads,
     /// Its own tasks: more of them than CPUs.
     SelfContention,
+    /// A disk itself, when it serves nothing else.
+    Device(DeviceId),
+    /// A hint: `io.max` holds its requests back before they exist, where no program sees them.
+    IoLimit,
 }
 
 impl OwnCause {
-    const ALL: [OwnCause; 5] = [
+    const OF_CPU: [OwnCause; 5] = [
         OwnCause::Throttled,
         OwnCause::Hypervisor,
         OwnCause::Interrupts,
@@ -39,6 +46,8 @@ impl OwnCause {
             OwnCause::Interrupts => "interrupts",
             OwnCause::KernelThreads => "kernel_threads",
             OwnCause::SelfContention => "self_contention",
+            OwnCause::Device(_) => "device",
+            OwnCause::IoLimit => "io_limit",
         }
     }
 
@@ -50,6 +59,7 @@ impl OwnCause {
             OwnCause::Interrupts => wait(Cause::Irq)?.checked_add(usage.irq_ns?),
             OwnCause::KernelThreads => wait(Cause::Kernel),
             OwnCause::SelfContention => wait(Cause::SelfInflicted),
+            OwnCause::Device(_) | OwnCause::IoLimit => None,
         }
     }
 }
@@ -63,7 +73,8 @@ pub struct Note {
     pub cause: OwnCause,
     /// How much, nanoseconds.
     pub lost_ns: u64,
-    /// … of what would have run without this loss, 0 to 1.
+    /// … of what would have run without this loss; of a disk: of all time of its requests there;
+    /// of `io.max`: of the interval; 0 to 1.
     pub lost_share: f64,
 }
 
@@ -74,13 +85,14 @@ pub(super) fn all(model: &Model, thresholds: &Thresholds) -> Vec<Note> {
         .iter()
         .enumerate()
         .filter_map(|(row, entity)| Some((row, judged(entity)?)))
-        .flat_map(|(row, usage)| OwnCause::ALL.map(|cause| (row, cause, usage)))
+        .flat_map(|(row, usage)| OwnCause::OF_CPU.map(|cause| (row, cause, usage)))
         .filter_map(|(row, cause, usage)| note(row, cause, usage))
         .filter(|note| {
             let cpus = model.cpus(note.lost_ns).unwrap_or(0.0);
             note.lost_share >= thresholds.note_share && cpus >= thresholds.note_cpus
         })
         .collect();
+    notes.extend(disk::all(model, thresholds));
     notes.sort_by_key(|note| (std::cmp::Reverse(note.lost_ns), note.row, note.cause));
     notes
 }

@@ -1,5 +1,7 @@
 //! The interval in one word.
 
+use std::collections::BTreeSet;
+
 use crate::{
     model::Model,
     signal::{Hurt, Thresholds, doubt},
@@ -12,9 +14,9 @@ pub enum Verdict {
     Calm,
     /// Some were.
     Hurts {
-        /// Entities that were hurt.
+        /// Entities that were hurt, on any resource.
         hurt: usize,
-        /// Entities that ran or waited.
+        /// Entities that ran, waited or had requests.
         of: usize,
     },
     /// No answer: nothing was found, and too little was seen for that to mean anything.
@@ -44,10 +46,11 @@ pub(super) fn of(model: &Model, thresholds: &Thresholds, hurt: &[Hurt], active: 
         return Verdict::CannotTell(Blindness::NothingSeen);
     }
     // Harm that was found is real, however much else was missed.
-    let counted = hurt.iter().filter(|hurt| !hurt.is_information()).count();
-    if counted > 0 {
+    let counted = hurt.iter().filter(|hurt| !hurt.is_information());
+    let entities: BTreeSet<usize> = counted.map(|hurt| hurt.row).collect();
+    if !entities.is_empty() {
         return Verdict::Hurts {
-            hurt: counted,
+            hurt: entities.len(),
             of: active,
         };
     }

@@ -77,7 +77,12 @@ impl Invocation<'_> {
 
     /// Debug information becomes BTF; its paths must not tell where the build ran.
     fn rustflags(&self) -> Vec<String> {
-        let flags = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v3"];
+        let flags = [
+            "-Dwarnings",
+            "-Cdebuginfo=2",
+            "-Clink-arg=--btf",
+            "-Ctarget-cpu=v3",
+        ];
         let mut flags = Vec::from(flags.map(str::to_owned));
         flags.push(remap(self.root, "/crosstalk"));
         if let Some(home) = cargo_home() {

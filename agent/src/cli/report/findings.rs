@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    os::unix::ffi::OsStrExt as _,
     time::Duration,
 };
 
@@ -12,9 +13,15 @@ use crate::{
     capability::Capability,
     cli::report::args::{By, Filter},
     entity::identify,
-    host::{facts::HostFacts, hierarchy::Mode, processes::Usage as ProcessUse, text::display_path},
-    model::{Key, Kind, Model, Row, Table, Usage},
-    signal::{Signals, Thresholds},
+    host::{
+        facts::HostFacts,
+        hierarchy::Mode,
+        processes::Usage as ProcessUse,
+        text::{display_bytes, display_path},
+    },
+    model::{Key, Kind, Model, Resource, Row, Table, Usage, disk::DiskCause},
+    sample::disk::DeviceId,
+    signal::{Signals, Thresholds, is_judged},
 };
 
 /// What was asked for.
@@ -41,7 +48,7 @@ pub(super) struct Findings {
     /// Of those asked for.
     pub(super) signals: Signals,
     pub(super) complete: bool,
-    /// Those who ran while somebody asked for was hurt, the worst first.
+    /// Those who had a resource while somebody asked for was hurt, the worst first.
     pub(super) culprits: Vec<Culprit>,
     /// Rows asked for of the table asked for, the worst first.
     pub(super) rows: Vec<usize>,
@@ -51,13 +58,15 @@ pub(super) struct Findings {
     row_labels: Vec<String>,
 }
 
-/// One of those who ran.
+/// One of those who ran, or whose requests were in service.
 pub(super) struct Culprit {
     /// Index into the entities.
     pub(super) row: usize,
+    /// What the others waited for.
+    pub(super) resource: Resource,
     /// How long those asked for, and hurt, waited for it, nanoseconds.
     pub(super) caused_ns: u64,
-    /// Its processes that ran most; `None` where they cannot be listed.
+    /// Its processes that ran most; `None` where they cannot be listed, and for disks.
     pub(super) processes: Option<Vec<ProcessUse>>,
 }
 
@@ -107,6 +116,19 @@ impl Findings {
         self.model.cpus(ns).unwrap_or(0.0)
     }
 
+    /// So many over the interval, per second; `None` when it has no length.
+    pub(super) fn per_second(&self, amount: f64) -> Option<f64> {
+        let seconds = self.model.seconds();
+        (seconds > 0.0).then(|| amount / seconds)
+    }
+
+    /// The name of a block device, safe to print.
+    pub(super) fn disk(&self, device: DeviceId) -> String {
+        let disks = self.model.disks.as_ref();
+        let name = disks.map_or_else(|| device.to_string(), |disks| disks.name(device));
+        display_bytes(name.as_bytes())
+    }
+
     /// CPUs that a row is entitled to.
     pub(super) fn entitled_cpus(&self, row: &Row) -> Option<f64> {
         let seconds = self.model.seconds();
@@ -120,6 +142,13 @@ impl Findings {
 pub(super) fn lost_share(usage: &Usage) -> f64 {
     let lost = usage.wait.known(Cause::Neighbor);
     lost as f64 / lost.saturating_add(usage.run_ns).max(1) as f64
+}
+
+/// Time that requests waited behind those of others, nanoseconds.
+pub(super) fn lost_on_disks(row: &Row) -> u64 {
+    let uses = row.disk.iter().flatten();
+    let lost = uses.filter_map(|part| Some(part.usage.as_ref()?.wait.get(DiskCause::Neighbor)));
+    lost.fold(0, u64::saturating_add)
 }
 
 /// Ran, waited, or waits.
@@ -144,9 +173,12 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(filter: Option<&'a Filter>, model: &Model) -> Asked<'a> {
         let cgroups = model.cgroups.rows.iter();
-        let matching = cgroups.filter(|row| {
-            row.cgroup.is_some() && filter.is_some_and(|filter| filter.matches(&row.path))
-        });
+        let has_path = |row: &Row| match &row.key {
+            Key::Path(path) => path.as_bytes().starts_with(b"/"),
+            _ => row.cgroup.is_some(),
+        };
+        let matching = cgroups
+            .filter(|row| has_path(row) && filter.is_some_and(|filter| filter.matches(&row.path)));
         Asked {
             filter,
             boundaries: matching.map(|row| identify(&row.path).boundary).collect(),
@@ -165,7 +197,7 @@ impl<'a> Asked<'a> {
 /// Waits for less than this do not put a row before one that ran more.
 const NOTABLE_CPUS: f64 = 0.01;
 
-/// By time lost to neighbors, all waits, and run time. What is unknown comes last.
+/// By time lost to neighbors on any resource, waits for a CPU, and run time. What is unknown comes last.
 fn worst_first(table: &Table, model: &Model, covers: impl Fn(&Row) -> bool) -> Vec<usize> {
     let notable = |ns| Some(ns).filter(|ns| model.cpus(*ns) >= Some(NOTABLE_CPUS));
     let mut rows: Vec<usize> = (0..table.rows.len())
@@ -175,6 +207,7 @@ fn worst_first(table: &Table, model: &Model, covers: impl Fn(&Row) -> bool) -> V
         let usage = table.rows[*row].usage.as_ref();
         std::cmp::Reverse(usage.map(|usage| {
             let lost = usage.wait.known(Cause::Neighbor);
+            let lost = lost.saturating_add(lost_on_disks(&table.rows[*row]));
             (notable(lost), notable(usage.wait.total()), usage.run_ns)
         }))
     });
@@ -194,23 +227,31 @@ fn took_turns(
             && lost as f64 / wanted.max(1) as f64 >= thresholds.hurt_share
     };
     let rows = worst_first(&model.entities, model, |row| {
-        let judged = !matches!(row.kind, Kind::Kernel | Kind::Other);
-        judged && covers(row) && row.usage.as_ref().is_some_and(lost_enough)
+        is_judged(row) && covers(row) && row.usage.as_ref().is_some_and(lost_enough)
     });
-    let is_hurt = |row: &usize| signals.hurt.iter().any(|hurt| hurt.row == *row);
+    let is_hurt = |row: &usize| {
+        let mut on_cpu = signals
+            .hurt
+            .iter()
+            .filter(|hurt| hurt.resource == Resource::Cpu);
+        on_cpu.any(|hurt| hurt.row == *row)
+    };
     rows.into_iter().filter(|row| !is_hurt(row)).collect()
 }
 
 fn culprits(signals: &Signals) -> Vec<Culprit> {
-    let mut caused: BTreeMap<usize, u64> = BTreeMap::new();
-    for culprit in signals.hurt.iter().flat_map(|hurt| hurt.culprits.named()) {
-        let sum = caused.entry(culprit.row).or_default();
-        *sum = sum.saturating_add(culprit.ns);
+    let mut caused: BTreeMap<(usize, Resource), u64> = BTreeMap::new();
+    for hurt in &signals.hurt {
+        for culprit in hurt.culprits.named() {
+            let sum = caused.entry((culprit.row, hurt.resource)).or_default();
+            *sum = sum.saturating_add(culprit.ns);
+        }
     }
     let mut culprits: Vec<Culprit> = caused
         .into_iter()
-        .map(|(row, caused_ns)| Culprit {
+        .map(|((row, resource), caused_ns)| Culprit {
             row,
+            resource,
             caused_ns,
             processes: None,
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_ebpf::{cause::Cause, owner::KernelFamily};
+use agent_ebpf::{block::Operation, cause::Cause, owner::KernelFamily};
 
 use crate::{
     capability::{Capability, Status},
@@ -14,9 +14,16 @@ use crate::{
     host::{facts::HostFacts, hierarchy::Mode, processes::Usage},
     model::{
         Model,
-        fixture::{Scene, kernel},
+        fixture::{
+            Scene,
+            disk::{reads, writes},
+            kernel,
+        },
     },
-    sample::Party,
+    sample::{
+        CgroupId, Party,
+        disk::{DiskHealth, DiskOwner, IoPressure, Stream, Timing},
+    },
 };
 
 /// Asked without any option.
@@ -63,6 +70,85 @@ pub(super) fn noisy() -> Scene {
     scene.waited_for(web, kworker, 0.1, 0.001);
     scene.quota(5, 0.05);
     scene.waited(job, Cause::Throttled, 9.0, 0.090);
+    scene
+}
+
+/// A database whose requests a backup holds up, on a disk with a file system of its own in a file.
+pub(super) fn noisy_disk() -> Scene {
+    let mut scene = Scene::new(2);
+    let db = scene.cgroup(2, "/db.service");
+    let backup = scene.cgroup(3, "/backup.service");
+    scene.ran(db, 0.5);
+    scene.ran(backup, 1.0);
+    let (vda, mounted) = (scene.disk(0, "vda"), scene.disk(1, "loop0"));
+    for disk in scene.disks() {
+        let device = disk.devices.get_mut(&mounted).unwrap();
+        device.stacked = true;
+        device.label = Some("/srv/data.img".into());
+    }
+    let db = scene.disk_cgroup(2, "/db.service");
+    let backup = scene.disk_cgroup(3, "/backup.service");
+    scene.requests(writes(db, vda), 1_000, [0.065, 0.010]);
+    scene.requests(writes(db, vda), 20, [0.200, 0.050]);
+    scene.attributed(
+        writes(db, vda),
+        22.4,
+        &[(backup, 55.0), (DiskOwner::Other, 2.6)],
+    );
+    scene.requests(reads(db, vda), 400, [0.000_02, 0.000_4]);
+    scene.attributed(reads(db, vda), 0.1, &[(backup, 0.068)]);
+    scene.requests(reads(db, mounted), 50, [0.000_1, 0.011]);
+    scene.attributed(reads(db, mounted), 0.2, &[]);
+    scene.requests(reads(backup, vda), 5_120, [0.040, 0.012]);
+    scene.attributed(reads(backup, vda), 26.24, &[(db, 20.0)]);
+    scene.disk_wait(reads(backup, vda)).self_ns = 220_000_000_000;
+    let flushes = Stream {
+        owner: DiskOwner::Device,
+        device: vda,
+        operation: Operation::Flush,
+    };
+    scene.requests(flushes, 100, [0.0, 0.006]);
+    scene.attributed(flushes, 0.6, &[]);
+    for (id, megabytes) in [(1, 420), (2, 93), (3, 320)] {
+        scene.kernel_read(id, vda, megabytes * 1_000_000);
+    }
+    let [_, after] = scene.disks();
+    (after.health.seen, after.health.accounted) = (6_700, 6_690);
+    (after.health.partial, after.health.not_io) = (8, 2);
+    scene
+}
+
+/// A disk that is slow by itself, a job that `io.max` holds back, and an account with gaps.
+pub(super) fn slow_disk() -> Scene {
+    let mut scene = Scene::new(2);
+    let sda = scene.disk(0, "sda");
+    let db = scene.disk_cgroup(2, "/db.service");
+    let job = scene.disk_cgroup(3, "/job.service");
+    scene.requests(reads(db, sda), 400, [0.001, 0.019]);
+    scene.attributed(reads(db, sda), 7.0, &[(job, 0.2)]);
+    scene.disk_wait(reads(db, sda)).unattributed_ns = 800_000_000;
+    scene.requests(writes(job, sda), 20, [0.001, 0.019]);
+    scene.attributed(writes(job, sda), 0.4, &[]);
+    scene.kernel_read(3, sda, 1_000_000);
+    for (disk, seconds) in scene.disks().into_iter().zip([0, 8]) {
+        let cgroup = disk.cgroups.get_mut(&CgroupId(3)).unwrap();
+        let figures = cgroup.figures.as_mut().unwrap();
+        figures.limited = Some(true);
+        figures.pressure = Some(IoPressure {
+            some: Duration::from_secs(seconds),
+            full: Duration::ZERO,
+        });
+    }
+    let [_, after] = scene.disks();
+    after.devices.get_mut(&sda).unwrap().timing = Timing::TotalOnly;
+    after.health = DiskHealth {
+        seen: 420,
+        accounted: 420,
+        other_streams: 3,
+        records_lost: 42,
+        sampled: 3,
+        ..DiskHealth::default()
+    };
     scene
 }
 

@@ -2,6 +2,7 @@
 //! only ever added. Every row is here unless `--top` was given; what is not known is `null`.
 
 mod accounting;
+mod disk;
 mod rows;
 mod signals;
 
@@ -35,6 +36,7 @@ pub(super) struct Document<'a> {
     culprits: Vec<signals::Culprit<'a>>,
     entities: Vec<rows::Entity<'a>>,
     blame: Vec<rows::Blame>,
+    devices: Option<Vec<disk::Device<'a>>>,
     capabilities: Vec<Capability<'a>>,
     accounting: accounting::Accounting,
     unknown: Vec<Unknown<'a>>,
@@ -101,13 +103,14 @@ pub(super) fn document(findings: &Findings) -> Document<'_> {
         culprits: signals::culprits(findings),
         entities: rows::entities(findings, &shown),
         blame: rows::blame(findings, &shown),
+        devices: disk::devices(findings),
         capabilities: findings
             .host
             .capabilities
             .iter()
             .map(Capability::of)
             .collect(),
-        accounting: accounting::of(&model.accounting),
+        accounting: accounting::of(model),
         unknown: unknown.collect(),
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     cli::report::findings::Findings,
     entity::identify,
     host::processes::{Snapshot, Usage, top},
-    model::{Key, Kind, Row},
+    model::{Key, Kind, Resource, Row},
     observe::Observer,
     sample::CgroupId,
 };
@@ -23,7 +23,8 @@ const MOST_CGROUPS: usize = 256;
 pub(super) fn name(findings: &mut Findings, observer: &Observer, before: Option<&Snapshot>) {
     let Some(before) = before else { return };
     let model = &findings.model;
-    for culprit in &mut findings.culprits {
+    let of_cpu = findings.culprits.iter_mut();
+    for culprit in of_cpu.filter(|culprit| culprit.resource == Resource::Cpu) {
         let row = &model.entities.rows[culprit.row];
         let mut all: Vec<Usage> = Vec::new();
         let mut listed = false;

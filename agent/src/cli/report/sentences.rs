@@ -1,5 +1,6 @@
 //! What was found, in sentences: one line each, without styles.
 
+mod disk;
 mod doubt;
 mod hurt;
 mod note;
@@ -7,6 +8,8 @@ mod note;
 pub(super) use doubt::{doubt, name as doubt_name, value as doubt_value};
 pub(super) use hurt::{kind, loss, remedy, why};
 pub(super) use note::note;
+
+use std::collections::BTreeSet;
 
 use crate::{
     cli::{
@@ -21,6 +24,10 @@ use crate::{
 /// What no kernel program sees.
 pub(super) const NEVER_SEEN: &str = "a busy SMT sibling, caches and memory bandwidth, CPU \
                                      frequency, the network";
+
+/// What of a request's time no program accounts.
+pub(super) const NOT_INCLUDED: &str = "time before a request exists: io.max, wbt, iocost, \
+                                       waiting for a tag";
 
 /// The first line of a report: the verdict, and the rest of the sentence.
 pub(super) fn headline(findings: &Findings) -> (String, String) {
@@ -62,7 +69,8 @@ fn calm(findings: &Findings) -> String {
         None => String::new(),
     };
     // Those told of for information only are beyond their share.
-    let informed = findings.signals.hurt.len();
+    let informed = findings.signals.hurt.iter().map(|hurt| hurt.row);
+    let informed = informed.collect::<BTreeSet<_>>().len();
     let active = findings.signals.active.saturating_sub(informed);
     let within = match informed {
         0 => "",

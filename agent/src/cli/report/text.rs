@@ -1,6 +1,7 @@
 //! The report for people: the verdict first, then who, why, and by whom; last, what it cannot say.
 
 mod culprits;
+mod disks;
 mod rows;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         },
     },
     host::text::display_bytes,
-    model::host::CpuUse,
+    model::{Resource, host::CpuUse},
     signal::{Blindness, Hurt, Note, OwnCause, Verdict},
 };
 
@@ -28,6 +29,8 @@ const LONG_WAIT_S: f64 = 1.0;
 const INDENT: usize = 2;
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod tests;
 
 /// The report, laid out for a width.
@@ -41,6 +44,7 @@ pub(super) fn render(findings: &Findings, width: Option<usize>) -> String {
     waiting(&mut page, findings);
     notes(&mut page, findings);
     rows::render(&mut page, findings);
+    disks::render(&mut page, findings);
     culprits::render(&mut page, findings);
     host(&mut page, findings);
     limits(&mut page, findings);
@@ -152,7 +156,10 @@ fn notes(page: &mut Page, findings: &Findings) {
 fn is_minor(findings: &Findings, note: &Note) -> bool {
     let mut hurt = findings.signals.hurt.iter();
     note.cause == OwnCause::SelfContention
-        && hurt.any(|hurt| hurt.row == note.row && hurt.lost_ns >= note.lost_ns)
+        && hurt.any(|hurt| {
+            let same = (hurt.row, hurt.resource) == (note.row, Resource::Cpu);
+            same && hurt.lost_ns >= note.lost_ns
+        })
 }
 
 fn host(page: &mut Page, findings: &Findings) {
@@ -164,6 +171,7 @@ fn host(page: &mut Page, findings: &Findings) {
     };
     page.gap();
     page.led(0, HEADING, &format!("Host {name}:"), &rest);
+    disks::devices(page, findings);
     page.paragraph(0, ASIDE, &observed(findings));
 }
 

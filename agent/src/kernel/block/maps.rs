@@ -55,7 +55,7 @@ impl BlockMaps {
             devices: open(object, map::DEVICES, DEVICE_SETS)?,
             keys: open(object, map::STREAM_KEYS, STREAM_SETS)?,
             accounts: open(object, map::STREAMS, accounts(shape.shards))?,
-            cpus: open(object, map::BLOCK_CPUS, shape.cpus)?,
+            cpus: open(object, map::BLOCK_CPUS, shape.cpus + 1)?,
             records: open(object, map::RECORDS, shape.cpus * shape.records)?,
             control: open(object, map::BLOCK_CONTROL, 1)?,
         })
@@ -69,7 +69,7 @@ impl BlockMaps {
             devices: Mapped::private(DEVICE_SETS),
             keys: Mapped::private(STREAM_SETS),
             accounts: Mapped::private(accounts(shape.shards)),
-            cpus: Mapped::private(shape.cpus),
+            cpus: Mapped::private(shape.cpus + 1),
             records: Mapped::private(shape.cpus * shape.records),
             control: Mapped::private(1),
         }
@@ -120,7 +120,7 @@ impl BlockMaps {
     /// Indexes of the accounts of a stream.
     pub(super) fn accounts_of(&self, stream: u32) -> impl Iterator<Item = u32> + Clone + use<> {
         debug_assert!(stream < STREAMS);
-        (0..self.shape.shards).map(move |shard| account_of(shard, stream))
+        (0..=self.shape.shards).map(move |shard| account_of(shard, stream))
     }
 
     /// The index of the account of a device's streams that found no place.

@@ -33,6 +33,9 @@ const FEW: f64 = 7_000.0;
 /// At least every 64th piece of time: every half second.
 const MOST_SAMPLED: u32 = 6;
 
+/// From so many requests without an issue on, and one in a hundred, it is worth a program.
+const LEAST_LACKING: u64 = 8;
+
 /// What one reading tells.
 #[derive(Clone, Debug, Default)]
 pub struct BlockReading {
@@ -125,12 +128,18 @@ impl BlockReader {
         })
     }
 
-    /// Whether the kernel does not note when requests are issued.
+    /// Whether there is a device for which the kernel does not note when requests are issued.
     pub fn wants_issues(&self) -> bool {
-        let lacks = |(stream, total): (&Stream, &Total)| {
-            has_data(stream.operation) && total.account.unissued + total.unseen > 0
-        };
-        self.streams.totals.iter().any(lacks)
+        let mut devices = BTreeMap::<DeviceId, (u64, u64)>::new();
+        for (stream, total) in &self.streams.totals {
+            if has_data(stream.operation) {
+                let (requests, lacking) = devices.entry(stream.device).or_default();
+                *requests += total.account.requests;
+                *lacking += total.account.unissued + total.unseen;
+            }
+        }
+        let lacks = |(requests, lacking): &(u64, u64)| *lacking > LEAST_LACKING.max(requests / 100);
+        devices.values().any(lacks)
     }
 
     /// A program notes when requests are issued.
@@ -205,7 +214,7 @@ impl BlockReader {
 
     fn health(&self) -> DiskHealth {
         let sum = |offset| {
-            (0..self.maps.shape.cpus)
+            (0..=self.maps.shape.cpus)
                 .map(|cpu| self.maps.cpus.word(cpu, offset))
                 .sum::<u64>()
         };
@@ -221,7 +230,7 @@ impl BlockReader {
             not_io: sum(offset_of!(BlockCpu, not_io)),
             no_device: sum(offset_of!(BlockCpu, no_device)),
             other_streams: others.map(requests).sum(),
-            records_lost: self.rings.lost + self.no_room + sum(offset_of!(BlockCpu, nested)),
+            records_lost: self.rings.lost + self.no_room + sum(offset_of!(BlockCpu, unrecorded)),
             sampled: self.sampled,
             recursion_misses: None,
         }

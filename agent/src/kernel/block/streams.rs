@@ -23,7 +23,8 @@ const READINGS: u32 = 2;
 /// Accounts of those that are gone are told for so long.
 const TOLD: Duration = Duration::from_mins(2);
 
-const COUNTERS: usize = offset_of!(block::Stream, requests) / size_of::<u64>();
+const COUNTERS: usize = offset_of!(block::Stream, bytes) / size_of::<u64>();
+const TOTAL: usize = 2;
 const WORDS: usize = size_of::<block::Stream>() / size_of::<u64>();
 
 /// What an account held at the last reading.
@@ -31,7 +32,6 @@ const WORDS: usize = size_of::<block::Stream>() / size_of::<u64>();
 struct Last {
     /// Queue, device and total time.
     counts: [[u32; BUCKETS]; 3],
-    requests: u64,
     bytes: u64,
     queue_ns: u64,
     device_ns: u64,
@@ -47,7 +47,6 @@ impl Default for Last {
     fn default() -> Last {
         Last {
             counts: [[0; BUCKETS]; 3],
-            requests: 0,
             bytes: 0,
             queue_ns: 0,
             device_ns: 0,
@@ -69,8 +68,10 @@ struct Tracked {
     last: Box<Last>,
     /// Counts down once the key is retired.
     retiring: Option<u32>,
-    /// Nobody there at the last scan; and what it had then.
-    was_gone: Option<u64>,
+    /// Nobody there at the last scan.
+    was_gone: bool,
+    /// It did something since.
+    moved: bool,
 }
 
 /// What is known of a stream since attach.
@@ -144,7 +145,8 @@ impl Streams {
                 stream,
                 last: Box::default(),
                 retiring: None,
-                was_gone: None,
+                was_gone: false,
+                moved: false,
             });
         }
         for (device, id) in maps.devices() {
@@ -167,20 +169,18 @@ impl Streams {
         for (place, slot) in (0..).zip(&mut self.places) {
             if let Some(tracked) = slot {
                 let accounts = maps.accounts_of(place);
-                let total = self.totals.entry(tracked.stream).or_default();
-                advance(maps, accounts, &mut tracked.last, total);
+                if let Some(grown) = advance(maps, accounts, &mut tracked.last) {
+                    tracked.moved = true;
+                    self.totals.entry(tracked.stream).or_default().add(&grown);
+                }
             }
         }
         for (number, (stream, last)) in &mut self.others {
             let device = (number / OPERATIONS) as u32;
-            let account = maps.other(device, stream.operation);
-            if maps.word(account, offset_of!(block::Stream, requests)) == last.requests
-                && maps.word(account, offset_of!(block::Stream, bytes)) == last.bytes
-            {
-                continue;
+            let account = [maps.other(device, stream.operation)];
+            if let Some(grown) = advance(maps, account.into_iter(), last) {
+                self.totals.entry(*stream).or_default().add(&grown);
             }
-            let total = self.totals.entry(*stream).or_default();
-            advance(maps, [account].into_iter(), last, total);
         }
     }
 
@@ -222,13 +222,12 @@ impl Streams {
             let Some(tracked) = slot.as_mut().filter(|tracked| tracked.retiring.is_none()) else {
                 continue;
             };
-            if exists(&tracked.stream) {
-                tracked.was_gone = None;
-            } else if tracked.was_gone == Some(tracked.last.requests) {
+            let was_gone = tracked.was_gone && !tracked.moved;
+            tracked.was_gone = !exists(&tracked.stream);
+            tracked.moved = false;
+            if was_gone && tracked.was_gone {
                 maps.set_key(place, RETIRED);
                 tracked.retiring = Some(READINGS);
-            } else {
-                tracked.was_gone = Some(tracked.last.requests);
             }
         }
         self.free_devices(maps, device_exists);
@@ -283,36 +282,36 @@ impl Total {
     }
 }
 
-/// Counters first: what a histogram has beyond them counts at the next reading.
+/// What accounts grew by together. Counters first: what a histogram has beyond them counts at the
+/// next reading.
 fn advance(
     maps: &BlockMaps,
     accounts: impl Iterator<Item = u32> + Clone,
     last: &mut Last,
-    total: &mut Total,
-) {
+) -> Option<Last> {
     let mut now = Last::default();
     for account in accounts.clone() {
         now.add_counters(maps, account);
     }
-    if (now.requests, now.bytes) == (last.requests, last.bytes) {
-        return;
+    if now.has_counters_of(last) {
+        return None;
     }
     for account in accounts {
         now.add_counts(maps, account);
     }
-    total.add(&now.since(last));
+    let grown = now.since(last);
     *last = now;
+    Some(grown)
 }
 
 impl Last {
     fn add_counters(&mut self, maps: &BlockMaps, account: u32) {
         let word = |at: usize| maps.word(account, (COUNTERS + at) * size_of::<u64>());
-        self.requests += word(0);
-        self.bytes += word(1);
-        self.queue_ns += word(2);
-        self.device_ns += word(3);
-        self.undivided_ns += word(4);
-        let halves: [u64; 3] = std::array::from_fn(|at| word(5 + at));
+        self.bytes += word(0);
+        self.queue_ns += word(1);
+        self.device_ns += word(2);
+        self.undivided_ns += word(3);
+        let halves: [u64; 3] = std::array::from_fn(|at| word(4 + at));
         // The low half comes first.
         let add = |sum: &mut u32, half: u64| *sum = sum.wrapping_add(half as u32);
         add(&mut self.errors, halves[0]);
@@ -332,13 +331,29 @@ impl Last {
         }
     }
 
+    fn has_counters_of(&self, other: &Last) -> bool {
+        let counters = |of: &Last| {
+            let sums = [of.bytes, of.queue_ns, of.device_ns, of.undivided_ns];
+            (sums, [of.errors, of.untimed, of.unissued, of.unseen])
+        };
+        counters(self) == counters(other)
+    }
+
+    /// Requests in these counts.
+    fn requests(&self) -> u64 {
+        let timed: u64 = self.counts[TOTAL]
+            .iter()
+            .map(|count| u64::from(*count))
+            .sum();
+        timed + u64::from(self.untimed)
+    }
+
     fn since(&self, last: &Last) -> Last {
         let half = |now: u32, last: u32| now.wrapping_sub(last);
         Last {
             counts: std::array::from_fn(|kind| {
                 std::array::from_fn(|at| self.counts[kind][at].wrapping_sub(last.counts[kind][at]))
             }),
-            requests: self.requests.saturating_sub(last.requests),
             bytes: self.bytes.saturating_sub(last.bytes),
             queue_ns: self.queue_ns.saturating_sub(last.queue_ns),
             device_ns: self.device_ns.saturating_sub(last.device_ns),
@@ -355,7 +370,7 @@ impl Last {
 impl Total {
     fn add(&mut self, grown: &Last) {
         let account = &mut self.account;
-        account.requests += grown.requests;
+        account.requests += grown.requests();
         account.bytes += grown.bytes;
         account.queue_ns += grown.queue_ns;
         account.device_ns += grown.device_ns;
@@ -376,19 +391,13 @@ impl Total {
             }
         }
         // The program leaves the shortest out: they are the rest.
-        let timed = account.requests.saturating_sub(account.untimed);
-        let unissued = account.unissued + self.unseen;
-        let issued = account.requests.saturating_sub(unissued);
-        let both = timed.saturating_sub(account.unissued);
-        for (sums, of) in [
-            (&mut account.queue, both),
-            (&mut account.device, issued),
-            (&mut account.total, timed),
-        ] {
-            let longer: u64 = sums[ZERO_BUCKET + 1..].iter().sum();
-            let shortest = of.saturating_sub(longer).max(sums[ZERO_BUCKET]);
-            sums.change()[ZERO_BUCKET] = shortest;
-        }
+        let lacking = account.untimed + account.unissued;
+        let queued = account.requests.saturating_sub(lacking);
+        let longer: u64 = account.queue[ZERO_BUCKET + 1..].iter().sum();
+        let shortest = queued
+            .saturating_sub(longer)
+            .max(account.queue[ZERO_BUCKET]);
+        account.queue.change()[ZERO_BUCKET] = shortest;
     }
 }
 

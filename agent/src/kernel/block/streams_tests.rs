@@ -27,14 +27,16 @@ fn stream(cgroup: u64) -> Stream {
     }
 }
 
-/// Counters and the count of bucket 7 of the total time.
-fn put(maps: &BlockMaps, account: u32, requests: u64, bytes: u64, long: u32) {
-    maps.put(account, offset_of!(block::Stream, requests), requests);
+/// So many requests, all but those of bucket 7 in bucket 6 of the total time.
+fn put(maps: &BlockMaps, account: u32, requests: u64, bytes: u64, long: u64) {
     maps.put(account, offset_of!(block::Stream, bytes), bytes);
-    let bucket = offset_of!(block::Stream, total) + 7 * 4;
-    let other_half = bucket - bucket % 8;
-    let shift = if bucket == other_half { 0 } else { 32 };
-    maps.put(account, other_half, u64::from(long) << shift);
+    maps.put(
+        account,
+        offset_of!(block::Stream, device_ns),
+        requests * 1000,
+    );
+    let pair = offset_of!(block::Stream, total) + 6 * 4;
+    maps.put(account, pair, (requests - long) | long << 32);
 }
 
 fn read(streams: &mut Streams, maps: &BlockMaps) {
@@ -52,12 +54,13 @@ fn shards_add_up_and_the_rest_is_short() {
     read(&mut streams, &maps);
     let account = &streams.totals[&stream(42)].account;
     assert_eq!((account.requests, account.bytes), (15, 5120));
-    assert_eq!((account.total[7], account.total[0]), (4, 11));
+    assert_eq!((account.total[7], account.total[6]), (4, 11));
+    assert_eq!((account.queue[0], account.device_ns), (15, 15_000));
     put(&maps, accounts[1], 6, 1024, 2);
     read(&mut streams, &maps);
     let account = &streams.totals[&stream(42)].account;
     assert_eq!(
-        (account.requests, account.total[7], account.total[0]),
+        (account.requests, account.total[7], account.total[6]),
         (16, 5, 11)
     );
 }

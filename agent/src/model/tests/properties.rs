@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::{
     model::{
-        Key, Model, Table,
+        Key, Model, Resource, Table,
         fixture::{Scene, identify},
     },
     sample::{
@@ -181,15 +181,16 @@ fn some_come_and_go((mut before, mut after): (Sample, Sample)) -> (Sample, Sampl
 }
 
 fn blame_adds_up(table: &Table) -> Result<(), TestCaseError> {
+    let of = |victim| table.blame_of(victim, Resource::Cpu);
     for (index, row) in table.rows.iter().enumerate() {
-        let named: u64 = table.blame_of(index).map(|b| b.ns).sum();
+        let named: u64 = of(index).map(|b| b.ns).sum();
         let Some(usage) = &row.usage else {
             prop_assert_eq!(named, 0);
             continue;
         };
         let caused = usage.wait.known(Cause::Neighbor) + usage.wait.known(Cause::Kernel);
         prop_assert_eq!(named, caused, "{:?}", row.key);
-        let share: f64 = table.blame_of(index).map(|b| b.share).sum();
+        let share: f64 = of(index).map(|b| b.share).sum();
         prop_assert!(share <= 1.000_001);
     }
     for blame in &table.blame {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     cli::report::json::{finite, seconds},
-    model,
+    model::{Model, disk::DiskAccounting},
 };
 
 /// How complete the account is.
@@ -35,9 +35,31 @@ pub(super) struct Accounting {
     recursion_misses: Option<u64>,
     cost_per_switch_ns: Option<f64>,
     detail: &'static str,
+    disk: Option<Disk>,
 }
 
-pub(super) fn of(accounting: &model::Accounting) -> Accounting {
+/// How complete the account of requests is.
+#[derive(Serialize)]
+struct Disk {
+    seen: Option<u64>,
+    accounted: Option<u64>,
+    dropped: DiskDropped,
+    other_streams: Option<u64>,
+    records_lost: Option<u64>,
+    sampled: u32,
+    recursion_misses: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct DiskDropped {
+    partial: Option<u64>,
+    not_io: Option<u64>,
+    no_device: Option<u64>,
+}
+
+pub(super) fn of(model: &Model) -> Accounting {
+    let accounting = &model.accounting;
+    let disks = model.disks.as_ref();
     let dropped = Drop::ALL.into_iter().zip(accounting.dropped);
     let reasons = Reason::ALL.into_iter().zip(accounting.reasons_ns);
     Accounting {
@@ -68,5 +90,22 @@ pub(super) fn of(accounting: &model::Accounting) -> Accounting {
             Detail::Short => "short",
             Detail::Totals => "totals",
         },
+        disk: disks.map(|disks| disk(&disks.accounting)),
+    }
+}
+
+fn disk(accounting: &DiskAccounting) -> Disk {
+    Disk {
+        seen: accounting.seen,
+        accounted: accounting.accounted,
+        dropped: DiskDropped {
+            partial: accounting.partial,
+            not_io: accounting.not_io,
+            no_device: accounting.no_device,
+        },
+        other_streams: accounting.other_streams,
+        records_lost: accounting.records_lost,
+        sampled: accounting.sampled,
+        recursion_misses: accounting.recursion_misses,
     }
 }

@@ -4,9 +4,9 @@ use serde::Serialize;
 use crate::{
     cli::report::{
         findings::{Findings, lost_share},
-        json::{finite, seconds, text},
+        json::{disk, finite, seconds, text},
     },
-    model::{self, Row, Usage, Waits, histogram::Histogram},
+    model::{self, Resource, Row, Usage, Waits, histogram::Histogram},
     sample::Bandwidth,
 };
 
@@ -18,6 +18,8 @@ pub(super) struct Entity<'a> {
     name: &'a str,
     cgroup: Cgroup,
     cpu: Cpu,
+    disk: Option<Vec<disk::DiskUse>>,
+    io: Option<disk::Io>,
 }
 
 #[derive(Serialize)]
@@ -65,7 +67,7 @@ pub(super) struct WaitByCause {
 
 #[derive(Serialize)]
 #[expect(clippy::struct_field_names, reason = "names of the schema")]
-struct Delay {
+pub(super) struct Delay {
     p50_s: Option<f64>,
     p99_s: Option<f64>,
     p999_s: Option<f64>,
@@ -89,7 +91,7 @@ struct Periods {
 /// Time that one row waited for another.
 #[derive(Serialize)]
 pub(super) struct Blame {
-    resource: &'static str,
+    resource: String,
     victim: String,
     culprit: String,
     victim_key: String,
@@ -108,20 +110,32 @@ pub(super) fn shown(findings: &Findings) -> Vec<usize> {
 
 pub(super) fn entities<'a>(findings: &'a Findings, shown: &[usize]) -> Vec<Entity<'a>> {
     let rows = &findings.table().rows;
-    shown.iter().map(|row| entity(&rows[*row])).collect()
+    shown
+        .iter()
+        .map(|row| entity(findings, &rows[*row]))
+        .collect()
 }
 
 /// By victim, in the order of the rows; the largest first.
 pub(super) fn blame(findings: &Findings, shown: &[usize]) -> Vec<Blame> {
     let table = findings.table();
-    let all = shown.iter().flat_map(|victim| table.blame_of(*victim));
-    all.map(|blame| row_of_blame(&table.rows, blame)).collect()
+    let all = shown.iter().flat_map(|victim| table.all_blame_of(*victim));
+    all.map(|blame| row_of_blame(findings, blame)).collect()
 }
 
-fn row_of_blame(rows: &[Row], blame: &model::Blame) -> Blame {
+/// What was waited for.
+pub(super) fn resource(findings: &Findings, resource: Resource) -> String {
+    match resource {
+        Resource::Cpu => "cpu".into(),
+        Resource::Disk(device) => format!("disk:{}", disk::name(findings, device)),
+    }
+}
+
+fn row_of_blame(findings: &Findings, blame: &model::Blame) -> Blame {
+    let rows = &findings.table().rows;
     let (victim, culprit) = (&rows[blame.victim], &rows[blame.culprit]);
     Blame {
-        resource: "cpu",
+        resource: resource(findings, blame.resource),
         victim: text(&victim.path),
         culprit: text(&culprit.path),
         victim_key: victim.key_text(),
@@ -132,7 +146,7 @@ fn row_of_blame(rows: &[Row], blame: &model::Blame) -> Blame {
     }
 }
 
-fn entity(row: &Row) -> Entity<'_> {
+fn entity<'a>(findings: &Findings, row: &'a Row) -> Entity<'a> {
     Entity {
         key: row.key_text(),
         kind: row.kind.name(),
@@ -142,6 +156,8 @@ fn entity(row: &Row) -> Entity<'_> {
             path: text(&row.path),
         },
         cpu: cpu(row),
+        disk: disk::uses(findings, row),
+        io: row.io.as_ref().map(disk::io),
     }
 }
 
@@ -190,7 +206,7 @@ impl WaitByCause {
     }
 }
 
-fn delay(histogram: Option<&Histogram>) -> Delay {
+pub(super) fn delay(histogram: Option<&Histogram>) -> Delay {
     let at = |quantile| {
         histogram
             .and_then(|all| all.quantile(quantile))

@@ -3,12 +3,12 @@ use serde::Serialize;
 use crate::{
     cli::report::{
         findings::{self, Findings},
-        json::{finite, seconds, text},
+        json::{finite, rows::resource, seconds, text},
         sentences,
     },
     host::processes,
-    model::Row,
-    signal::{self, Culprits, over_contract},
+    model::{Resource, Row},
+    signal::{self, Culprits, OwnCause, over_contract},
 };
 
 /// The interval in one word.
@@ -33,6 +33,7 @@ struct Name<'a> {
 pub(super) struct Hurt<'a> {
     #[serde(flatten)]
     victim: Name<'a>,
+    resource: String,
     class: Option<&'static str>,
     information: bool,
     lost_s: f64,
@@ -58,6 +59,7 @@ struct Part<'a> {
 pub(super) struct Note<'a> {
     #[serde(flatten)]
     victim: Name<'a>,
+    resource: String,
     cause: &'static str,
     lost_s: f64,
     lost_share: Option<f64>,
@@ -75,6 +77,7 @@ pub(super) struct Doubt {
 pub(super) struct Culprit<'a> {
     #[serde(flatten)]
     name: Name<'a>,
+    resource: String,
     caused_s: f64,
     run_s: Option<f64>,
     entitled_s: Option<f64>,
@@ -98,7 +101,10 @@ pub(super) fn verdict(findings: &Findings) -> Verdict {
             signal::Verdict::Hurts { .. } => "hurts",
             signal::Verdict::CannotTell(_) => "cannot_tell",
         },
-        hurt: findings.signals.counted().count(),
+        hurt: match findings.signals.verdict {
+            signal::Verdict::Hurts { hurt, .. } => hurt,
+            signal::Verdict::Calm | signal::Verdict::CannotTell(_) => 0,
+        },
         active: findings.signals.active,
         sentence: verdict + &rest,
     }
@@ -108,6 +114,7 @@ pub(super) fn hurt(findings: &Findings) -> Vec<Hurt<'_>> {
     let all = findings.signals.hurt.iter();
     all.map(|hurt| Hurt {
         victim: name(findings, hurt.row),
+        resource: resource(findings, hurt.resource),
         class: hurt.class.map(signal::Class::name),
         information: hurt.is_information(),
         lost_s: seconds(hurt.lost_ns),
@@ -140,12 +147,25 @@ pub(super) fn notes(findings: &Findings) -> Vec<Note<'_>> {
     let all = findings.signals.notes.iter();
     all.map(|note| Note {
         victim: name(findings, note.row),
+        resource: of_cause(findings, note.cause),
         cause: note.cause.name(),
         lost_s: seconds(note.lost_ns),
         lost_share: finite(note.lost_share),
         sentence: sentences::note(findings, note),
     })
     .collect()
+}
+
+fn of_cause(findings: &Findings, cause: OwnCause) -> String {
+    match cause {
+        OwnCause::Device(device) => resource(findings, Resource::Disk(device)),
+        OwnCause::IoLimit => "disk".into(),
+        OwnCause::Throttled
+        | OwnCause::Hypervisor
+        | OwnCause::Interrupts
+        | OwnCause::KernelThreads
+        | OwnCause::SelfContention => resource(findings, Resource::Cpu),
+    }
 }
 
 pub(super) fn doubts(findings: &Findings) -> Vec<Doubt> {
@@ -169,10 +189,13 @@ fn culprit<'a>(findings: &'a Findings, culprit: &'a findings::Culprit) -> Culpri
     let processes = culprit.processes.as_ref();
     Culprit {
         name: name(findings, culprit.row),
+        resource: resource(findings, culprit.resource),
         caused_s: seconds(culprit.caused_ns),
         run_s: row.usage.as_ref().map(|usage| seconds(usage.run_ns)),
         entitled_s: row.entitled_s.and_then(finite),
-        over: over_contract(row).and_then(finite),
+        over: over_contract(row)
+            .filter(|_| culprit.resource == Resource::Cpu)
+            .and_then(finite),
         quota_cpus: row.quota_cpus.and_then(finite),
         processes: processes.map(|all| all.iter().map(process).collect()),
     }

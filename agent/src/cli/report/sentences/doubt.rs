@@ -17,6 +17,10 @@ pub(in crate::cli::report) fn name(doubt: &Doubt) -> &'static str {
         Doubt::SteppedDown(_) => "stepped_down",
         Doubt::SlotsExhausted(_) => "slots_exhausted",
         Doubt::Interrupts(_) => "interrupts",
+        Doubt::DiskSampled(_) => "disk_sampled",
+        Doubt::DiskRecordsLost(_) => "disk_records_lost",
+        Doubt::DiskUnattributed(_) => "disk_unattributed",
+        Doubt::DiskStreamsExhausted(_) => "disk_streams_exhausted",
     }
 }
 
@@ -26,9 +30,13 @@ pub(in crate::cli::report) fn value(doubt: &Doubt) -> Option<f64> {
         Doubt::Coverage(part)
         | Doubt::Unattributed(part)
         | Doubt::Unnamed(part)
-        | Doubt::Interrupts(part) => Some(part),
+        | Doubt::Interrupts(part)
+        | Doubt::DiskRecordsLost(part)
+        | Doubt::DiskUnattributed(part) => Some(part),
         Doubt::SteppedDown(_) => None,
-        Doubt::SlotsExhausted(switches) => Some(switches as f64),
+        Doubt::SlotsExhausted(number)
+        | Doubt::DiskSampled(number)
+        | Doubt::DiskStreamsExhausted(number) => Some(number as f64),
     }
 }
 
@@ -57,6 +65,25 @@ pub(in crate::cli::report) fn doubt(findings: &Findings, doubt: &Doubt) -> Strin
             "interrupts took {} of the CPUs, and this kernel counts them for whoever they \
              interrupted",
             percent(*part)
+        ),
+        Doubt::DiskSampled(pieces) => format!(
+            "there were so many requests that where their time went was observed in one of \
+             {pieces} pieces of time; how long they took is known of all"
+        ),
+        Doubt::DiskRecordsLost(part) => format!(
+            "where the time of {} of all requests went was lost; how long they took is known of \
+             all",
+            percent(*part)
+        ),
+        Doubt::DiskUnattributed(part) => {
+            format!(
+                "{} of all time of requests has no known cause",
+                percent(*part)
+            )
+        }
+        Doubt::DiskStreamsExhausted(requests) => format!(
+            "there were more cgroups with requests, or devices, than the maps hold: {requests} \
+             requests are accounted together as `other`, or not at all"
         ),
     }
 }

@@ -3,9 +3,12 @@
 use crate::{
     cli::{
         figures::{cpus, percent, span, times},
-        report::{findings::Findings, sentences::listed},
+        report::{
+            findings::Findings,
+            sentences::{disk, listed},
+        },
     },
-    model::{Kind, Row, histogram::Histogram},
+    model::{Kind, Resource, Row, disk::DiskCause, histogram::Histogram},
     signal::{Class, Culprit, Culprits, Hurt, Thresholds, over_contract},
 };
 
@@ -15,6 +18,16 @@ const WHOLE: f64 = 0.995;
 /// ` lost 33 % of the CPU it wanted (0.20 of 0.60 CPUs) over 10 s; all of it to batch (at 1.6x its
 /// fair share)`: the name goes before it.
 pub(in crate::cli::report) fn loss(findings: &Findings, hurt: &Hurt, over: &str) -> String {
+    if let Resource::Disk(device) = hurt.resource {
+        let culprits = Some(&hurt.culprits);
+        return disk::waited(
+            findings,
+            (hurt.row, device),
+            DiskCause::Neighbor,
+            culprits,
+            over,
+        );
+    }
     let row = &findings.model.entities.rows[hurt.row];
     let mut parts = Vec::new();
     if let Some(longest) = longest_wait(row).filter(|_| hurt.starved) {
@@ -85,6 +98,10 @@ fn is_over(ratio: f64) -> bool {
 
 /// The kind of interference, behind a sentence.
 pub(in crate::cli::report) fn kind(findings: &Findings, hurt: &Hurt) -> String {
+    if let (Resource::Disk(device), Some(Class::OverRequest)) = (hurt.resource, hurt.class) {
+        let disk = findings.disk(device);
+        return format!("; {disk} served it for longer than any neighbor");
+    }
     let row = &findings.model.entities.rows[hurt.row];
     match (hurt.class, over_contract(row)) {
         (Some(Class::Competition | Class::OverRequest), Some(over)) => {
@@ -107,6 +124,11 @@ fn words(class: Class) -> &'static str {
 
 /// What kind of interference it is.
 pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
+    if let Resource::Disk(device) = hurt.resource {
+        let why = disk::why(findings, &hurt.culprits, device);
+        let class = hurt.class.map(words);
+        return class.map_or(why.clone(), |class| format!("{why} ({class})"));
+    }
     let Some(class) = hurt.class else {
         return unclear(hurt).into();
     };
@@ -145,6 +167,9 @@ fn unclear(hurt: &Hurt) -> &'static str {
 
 /// What to do about it.
 pub(in crate::cli::report) fn remedy(findings: &Findings, hurt: &Hurt) -> Option<String> {
+    if let Resource::Disk(device) = hurt.resource {
+        return disk::remedy(findings, &hurt.culprits, device);
+    }
     if hurt.idle_elsewhere {
         return Some(
             "look for pinning (taskset, CPU sets): CPUs that it may use were idle for longer than \

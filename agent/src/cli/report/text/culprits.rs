@@ -10,7 +10,7 @@ use crate::{
         },
     },
     host::processes::Usage as ProcessUse,
-    model::{Kind, Row},
+    model::{Kind, Resource, Row},
     signal::over_contract,
 };
 
@@ -19,19 +19,23 @@ const WORTH_TELLING: f64 = 0.02;
 
 pub(super) fn render(page: &mut Page, findings: &Findings) {
     let kernel = kernel(findings);
-    if findings.culprits.is_empty() && kernel.is_empty() {
+    let culprits = findings.culprits.iter();
+    let culprits: Vec<&Culprit> = culprits
+        .filter(|culprit| culprit.resource == Resource::Cpu)
+        .collect();
+    if culprits.is_empty() && kernel.is_empty() {
         return;
     }
     page.gap();
     page.heading("Who ran meanwhile");
-    for culprit in findings.culprits.iter().take(few(findings)) {
+    for culprit in culprits.iter().take(few(findings)) {
         let name = findings.entity(culprit.row);
         page.led(INDENT, HEADING, name, &used(findings, culprit));
         if let Some(processes) = processes(findings, culprit.processes.as_deref()) {
             page.paragraph(2 * INDENT, PLAIN, &processes);
         }
     }
-    let more = findings.culprits.len().saturating_sub(few(findings));
+    let more = culprits.len().saturating_sub(few(findings));
     hidden(page, more, ["more", "more"]);
     if !kernel.is_empty() {
         page.led(
@@ -93,7 +97,7 @@ fn kernel(findings: &Findings) -> Vec<String> {
             let ran = findings.cpus(row.usage.as_ref()?.run_ns);
             Some((
                 ran,
-                findings.cpus(entities.caused_ns(index)),
+                findings.cpus(entities.caused_ns(index, Resource::Cpu)),
                 row.name.as_str(),
             ))
         })

@@ -14,7 +14,7 @@ use crate::{
             text::most,
         },
     },
-    model::{Row, Usage},
+    model::{Resource, Row, Usage},
 };
 
 /// Rows that did next to nothing are shown only where there are fewer than these.
@@ -96,11 +96,11 @@ fn table(findings: &Findings, shown: &[usize], causes: usize) -> Table {
         right(["p99", "delay"], used(&p99)),
         right(["CPUs", "fair share"], cells(&share)),
     ];
-    let styles = shown.iter().map(|row| style(findings, *row));
+    let styles = shown.iter().map(|row| style(findings, *row, Resource::Cpu));
     Table::new(columns, styles.collect())
 }
 
-fn what(findings: &Findings) -> &'static str {
+pub(super) fn what(findings: &Findings) -> &'static str {
     match findings.question.by {
         By::Entity => "entity",
         By::Cgroup => "cgroup",
@@ -108,12 +108,14 @@ fn what(findings: &Findings) -> &'static str {
 }
 
 /// Signals are about entities.
-fn style(findings: &Findings, row: usize) -> Style {
+pub(super) fn style(findings: &Findings, row: usize, resource: Resource) -> Style {
     if findings.question.by == By::Cgroup {
         return PLAIN;
     }
-    let culprit = findings.culprits.iter().any(|culprit| culprit.row == row);
-    match findings.signals.counted().any(|hurt| hurt.row == row) {
+    let mut culprits = findings.culprits.iter();
+    let culprit = culprits.any(|culprit| (culprit.row, culprit.resource) == (row, resource));
+    let mut hurt = findings.signals.counted();
+    match hurt.any(|hurt| (hurt.row, hurt.resource) == (row, resource)) {
         true => ALARM,
         false if culprit => CARE,
         false => PLAIN,
@@ -123,11 +125,15 @@ fn style(findings: &Findings, row: usize) -> Style {
 /// Causes as parts of the wait, the largest first.
 fn waited_for(usage: &Usage, most: usize) -> String {
     let whole = usage.wait.total().max(1) as f64;
-    let mut parts: Vec<(f64, &str)> = Cause::ALL
-        .into_iter()
-        .filter_map(|cause| Some((usage.wait.get(cause)? as f64 / whole, cause.name())))
-        .filter(|(part, _)| *part >= LEAST_PART)
-        .collect();
+    let parts = Cause::ALL.into_iter();
+    let parts =
+        parts.filter_map(|cause| Some((usage.wait.get(cause)? as f64 / whole, cause.name())));
+    largest(parts.collect(), LEAST_PART, most)
+}
+
+/// Parts of a whole with their names, the largest first.
+pub(super) fn largest(mut parts: Vec<(f64, &str)>, least: f64, most: usize) -> String {
+    parts.retain(|(part, _)| *part >= least);
     parts.sort_by(|one, other| other.0.total_cmp(&one.0));
     let parts: Vec<String> = parts
         .into_iter()

@@ -13,7 +13,7 @@ use crate::{
 
 /// Without styles, as it is laid out for some width. Whatever tenants chose, it fits, as far as
 /// names can be broken, and controls no terminal.
-fn plain(scene: &Scene, question: Question, width: Option<usize>) -> String {
+pub(super) fn plain(scene: &Scene, question: Question, width: Option<usize>) -> String {
     let text = render(&findings(scene, question), width);
     let text = anstream::adapter::strip_str(&text).to_string();
     assert!(
@@ -28,7 +28,7 @@ fn plain(scene: &Scene, question: Question, width: Option<usize>) -> String {
     text
 }
 
-fn check(scene: &Scene, question: Question, width: Option<usize>, expected: &Expect) {
+pub(super) fn check(scene: &Scene, question: Question, width: Option<usize>, expected: &Expect) {
     expected.assert_eq(&plain(scene, question, width));
 }
 

@@ -1,0 +1,118 @@
+//! Devices, all their owners together, and how complete the account is.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    model::disk::{streams::Streams, usage::DiskUsage},
+    sample::disk::{Device, DeviceId, Disk, DiskHealth},
+};
+
+/// Block I/O of the host in an interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disks {
+    /// Devices that had requests since the attachment.
+    pub devices: BTreeMap<DeviceId, DeviceUse>,
+    /// All of them together, without those that are stacked; `None` when one is not known.
+    pub total: Option<DiskUsage>,
+    /// How complete the account is.
+    pub accounting: DiskAccounting,
+}
+
+/// What a device did for all its owners.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceUse {
+    /// What it is.
+    pub device: Device,
+    /// What it did; `None` when a counter went backwards.
+    pub usage: Option<DiskUsage>,
+}
+
+/// How complete the account of requests is. A counter that went backwards is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskAccounting {
+    /// Completions that the program saw.
+    pub seen: Option<u64>,
+    /// Of these, accounted.
+    pub accounted: Option<u64>,
+    /// Of these, not the end of a request.
+    pub partial: Option<u64>,
+    /// Of these, commands of drivers and operations on zones.
+    pub not_io: Option<u64>,
+    /// Of these, of devices without a place in the maps.
+    pub no_device: Option<u64>,
+    /// Of these accounted, those whose stream found no place.
+    pub other_streams: Option<u64>,
+    /// Records of requests that were not written or overwritten before they were read.
+    pub records_lost: Option<u64>,
+    /// Every 2^k-th piece of time was observed in detail at the end: 0 is all of it.
+    pub sampled: u32,
+    /// Completions that the kernel kept from the program.
+    pub recursion_misses: Option<u64>,
+}
+
+impl Disks {
+    pub(in crate::model) fn between(before: &Disk, after: &Disk, streams: &Streams) -> Disks {
+        let mut devices: BTreeMap<DeviceId, DeviceUse> = BTreeMap::new();
+        for (id, device) in before.devices.iter().chain(&after.devices) {
+            let device = DeviceUse {
+                device: device.clone(),
+                usage: Some(DiskUsage::default()),
+            };
+            devices.insert(*id, device);
+        }
+        for (stream, usage) in &streams.usage {
+            if let Some(device) = devices.get_mut(&stream.device) {
+                add(&mut device.usage, usage.as_ref());
+            }
+        }
+        let mut total = Some(DiskUsage::default());
+        for device in devices.values().filter(|device| !device.device.stacked) {
+            add(&mut total, device.usage.as_ref());
+        }
+        Disks {
+            devices,
+            total,
+            accounting: DiskAccounting::between(&before.health, &after.health),
+        }
+    }
+
+    /// The kernel's name of a device, its number where it has none.
+    pub fn name(&self, id: DeviceId) -> String {
+        let device = self.devices.get(&id);
+        device.map_or_else(|| id.to_string(), |device| device.device.name.clone())
+    }
+
+    /// Whether a device's requests become requests of other devices.
+    pub fn is_stacked(&self, id: DeviceId) -> bool {
+        let device = self.devices.get(&id);
+        device.is_some_and(|device| device.device.stacked)
+    }
+}
+
+impl DiskAccounting {
+    fn between(before: &DiskHealth, after: &DiskHealth) -> DiskAccounting {
+        let since = |field: fn(&DiskHealth) -> u64| field(after).checked_sub(field(before));
+        DiskAccounting {
+            seen: since(|health| health.seen),
+            accounted: since(|health| health.accounted),
+            partial: since(|health| health.partial),
+            not_io: since(|health| health.not_io),
+            no_device: since(|health| health.no_device),
+            other_streams: since(|health| health.other_streams),
+            records_lost: since(|health| health.records_lost),
+            sampled: after.sampled,
+            recursion_misses: after
+                .recursion_misses
+                .zip(before.recursion_misses)
+                .and_then(|(after, before)| after.checked_sub(before)),
+        }
+    }
+}
+
+/// What is unknown of a part is unknown of the sum.
+pub(super) fn add(sum: &mut Option<DiskUsage>, part: Option<&DiskUsage>) {
+    *sum = sum.take().zip(part).map(|(mut sum, part)| {
+        sum.add(part);
+        sum
+    });
+}

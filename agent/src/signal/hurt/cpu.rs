@@ -1,0 +1,105 @@
+//! Lost CPU time.
+
+use agent_ebpf::cause::Cause;
+
+use crate::{
+    model::{Model, Resource, Row, Usage, histogram::bucket_over},
+    signal::{
+        Class, Hurt, Thresholds,
+        contract::{is_overcommitted, over_contract},
+        hurt::culprits::{culprits, neighbors},
+        judged, lost_share,
+    },
+};
+
+pub(super) fn hurt(
+    model: &Model,
+    thresholds: &Thresholds,
+    index: usize,
+    row: &Row,
+) -> Option<Hurt> {
+    let usage = judged(row)?;
+    let lost_ns = usage.wait.known(Cause::Neighbor);
+    let starved = is_starved(thresholds, row, usage);
+    if !starved && !is_hurt(model, thresholds, usage, lost_ns) {
+        return None;
+    }
+    Some(Hurt {
+        row: index,
+        resource: Resource::Cpu,
+        lost_ns,
+        lost_share: lost_share(lost_ns, usage.run_ns),
+        starved,
+        idle_elsewhere: idle_ns(model, row) > lost_ns.max(waiting_ns(row)),
+        class: class(model, thresholds, index, row),
+        culprits: culprits(model, thresholds, (index, Resource::Cpu), lost_ns),
+    })
+}
+
+fn is_hurt(model: &Model, thresholds: &Thresholds, usage: &Usage, lost_ns: u64) -> bool {
+    let wanted = usage.run_ns.saturating_add(usage.wait.contention()).max(1);
+    let over = bucket_over(thresholds.objective_s);
+    let delay = usage.delay.as_ref();
+    model
+        .cpus(lost_ns)
+        .is_some_and(|cpus| cpus >= thresholds.hurt_cpus)
+        && lost_ns as f64 / wanted as f64 >= thresholds.hurt_share
+        && delay.is_some_and(|delay| delay.count_from(over) > 0)
+}
+
+/// Waits in progress do not say what they wait for: where a quota held tasks back most of the
+/// time, they are taken for that.
+fn is_starved(thresholds: &Thresholds, row: &Row, usage: &Usage) -> bool {
+    let throttled = usage.wait.get(Cause::Throttled);
+    let held_back = throttled.is_none_or(|ns| ns > usage.wait.total() / 2);
+    let now = row
+        .waiting
+        .is_some_and(|now| now.longest.as_secs_f64() >= thresholds.starved_s);
+    let over = bucket_over(thresholds.starved_s);
+    let before = usage.delay.as_ref().map_or(0, |d| d.count_from(over)) > 0;
+    before || (now && !(held_back && row.quota_cpus.is_some()))
+}
+
+/// Waits in progress, which are not among the losses yet.
+fn waiting_ns(row: &Row) -> u64 {
+    let longest = row.waiting.map_or(0, |now| now.longest.as_nanos());
+    u64::try_from(longest).unwrap_or(u64::MAX)
+}
+
+fn idle_ns(model: &Model, row: &Row) -> u64 {
+    let allowed = |cpu: u32| row.cpuset.as_ref().is_none_or(|set| set.contains(&cpu));
+    (0u32..)
+        .zip(&model.host.cpus)
+        .filter(|(cpu, _)| allowed(*cpu))
+        .filter_map(|(_, used)| Some(used.as_ref()?.idle_ns))
+        .fold(0, u64::saturating_add)
+}
+
+fn class(model: &Model, thresholds: &Thresholds, index: usize, row: &Row) -> Option<Class> {
+    let victim_over = over_contract(row)? > thresholds.over_contract;
+    Some(
+        match (victim_over, culprit_over(model, thresholds, index)?) {
+            (false, true) => Class::NoisyNeighbor,
+            (false, false) if is_overcommitted(model)? => Class::Overcommit,
+            (false, false) => Class::SchedulingLatency,
+            (true, true) => Class::Competition,
+            (true, false) => Class::OverRequest,
+        },
+    )
+}
+
+/// Whether most of the neighbour wait was caused by neighbours over their contract; `None` when
+/// the contracts of too many are unknown to say.
+fn culprit_over(model: &Model, thresholds: &Thresholds, victim: usize) -> Option<bool> {
+    let (mut over, mut within, mut unknown) = (0u64, 0u64, 0u64);
+    for blame in neighbors(model, victim, Resource::Cpu) {
+        let sum = match over_contract(&model.entities.rows[blame.culprit]) {
+            Some(ratio) if ratio > thresholds.over_contract => &mut over,
+            Some(_) => &mut within,
+            None => &mut unknown,
+        };
+        *sum = sum.saturating_add(blame.ns);
+    }
+    let known = over.max(within);
+    (known > 0 && known >= unknown.saturating_add(over.min(within))).then_some(over >= within)
+}
