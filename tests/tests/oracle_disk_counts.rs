@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tests::capability::unsupported;
@@ -12,20 +13,83 @@ use tests::disk::io_stat::{self, IoStat};
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
+use tests::disk::scene::{Staging, Told};
 use tests::disk::scratch::ScratchFile;
 use tests::load::{Load, Plan};
+use tests::report::Document;
 use tests::shape::{Mode, Shape, Transfer};
-use tests::stage::{Observation, observe, observe_while};
+use tests::stage::observe;
 
 const KIB: usize = 1 << 10;
+
+const LOOP: &str = "two_cgroups_on_a_loop_device";
+const NULL: &str = "two_cgroups_on_a_device_that_keeps_data";
 
 fn of(transfer: Transfer) -> Shape {
     Shape::new(Mode::Disk(transfer))
 }
 
-fn load(shape: Shape, target: &Path, cgroup: &Cgroup) -> Load {
-    let shape = shape.target(target);
-    Plan::new(shape, cgroup).start().expect("it starts")
+/// What happens in one report, and what the files of the two cgroups said of each device.
+struct Shared {
+    told: Told,
+    figures: Vec<(&'static str, [IoStat; 2])>,
+}
+
+fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(stage)
+}
+
+/// Two cgroups, one that reads and one that writes and discards.
+fn stage() -> Shared {
+    let mut staging = Staging::default();
+    let file = ScratchFile::in_memory(16 << 20);
+    let over_file = LoopDevice::over(file.path(), Backing::Cached);
+    let null = NullBlk::new(NullPlan {
+        keeps_data: true,
+        ..NullPlan::default()
+    });
+    let devices = [
+        (
+            LOOP,
+            over_file.as_ref().map(LoopDevice::device),
+            loop_device::CAPABILITY,
+        ),
+        (
+            NULL,
+            null.as_ref().map(NullBlk::device),
+            null_blk::CAPABILITY,
+        ),
+    ];
+    let groups = [(); 2].map(|()| Cgroup::with_io().expect("a cgroup"));
+    for (test, device, missing) in devices {
+        let Some(device) = device else {
+            staging.lack(test, missing);
+            continue;
+        };
+        for cgroup in &groups {
+            io_stat::enable(cgroup, device).expect("our own cgroup");
+        }
+        let [one, two] = &groups;
+        let loads = [
+            (of(Transfer::Read).threads(3).count(70), one),
+            (of(Transfer::Write).threads(2).count(30).size(16 * KIB), two),
+            (of(Transfer::Discard).count(20).size(8 * KIB), two),
+        ];
+        staging.add(test, device, &loads);
+    }
+    let told = staging.observe(|| ());
+    // They began at 0.
+    let read = |device: &Device| {
+        [0, 1].map(|group| io_stat::read(&groups[group], device).expect("our own cgroup"))
+    };
+    let figures = devices
+        .iter()
+        .filter_map(|(test, device, _)| Some((*test, read((*device)?))));
+    Shared {
+        told,
+        figures: figures.collect(),
+    }
 }
 
 /// The device's own counts, against the sums of all rows.
@@ -50,119 +114,114 @@ fn assert_sums(report: DiskReport<'_>, grown: Stat) {
     );
 }
 
-/// Two cgroups, one that reads and one that writes and discards.
-fn two_cgroups(device: &Device) {
-    let (one, two) = (
-        Cgroup::with_io().expect("a cgroup"),
-        Cgroup::with_io().expect("a cgroup"),
-    );
-    for cgroup in [&one, &two] {
-        io_stat::enable(cgroup, device).expect("our own cgroup");
-    }
-    let path = device.path();
-    let mut loads = [
-        load(of(Transfer::Read).threads(3).count(70), &path, &one),
-        load(
-            of(Transfer::Write).threads(2).count(30).size(16 * KIB),
-            &path,
-            &two,
-        ),
-        load(of(Transfer::Discard).count(20).size(8 * KIB), &path, &two),
-    ];
-    let before = device.stat();
-    let seen = observe(&mut loads);
-    let report = DiskReport::of(&seen.report, device.name());
-    for (number, (cgroup, operation)) in [(&one, "read"), (&two, "write"), (&two, "discard")]
-        .into_iter()
-        .enumerate()
-    {
-        let tally = seen.tally(number);
-        let count = |field| report.count(&cgroup.path(), operation, field);
-        assert_eq!(tally.errors, 0, "{operation}: {tally:?}");
+fn assert_counts(test: &'static str) {
+    let Some((act, report)) = shared().told.of(test) else {
+        return;
+    };
+    for (number, operation) in ["read", "write", "discard"].into_iter().enumerate() {
+        let (tally, path) = (act.tallies[number], &act.paths[number]);
+        let count = |field| report.count(path, operation, field);
         assert_eq!(
-            (count("requests"), count("bytes"), count("errors")),
-            (tally.requests, tally.bytes, 0),
+            (
+                count("requests"),
+                count("bytes"),
+                count("errors"),
+                tally.errors
+            ),
+            (tally.requests, tally.bytes, 0, 0),
             "{operation}\n{}",
             report.describe()
         );
     }
-    assert_eq!(report.count(&one.path(), "write", "requests"), 0);
-    assert_sums(report, device.stat() - before);
-    for cgroup in [&one, &two] {
-        // They began at 0.
-        let truth = io_stat::read(cgroup, device).expect("our own cgroup");
-        let (path, tally) = (cgroup.path(), [0, 1].map(|load| seen.tally(load)));
-        let wanted = if path == one.path() {
-            (tally[0].requests, tally[0].bytes, 0, 0)
-        } else {
-            (0, 0, tally[1].requests, tally[1].bytes)
-        };
-        assert_eq!(
-            (
-                truth.reads,
-                truth.read_bytes,
-                truth.writes,
-                truth.write_bytes
-            ),
-            wanted,
-            "{path}"
-        );
-        if report.device()["stacked"] == false {
-            assert_figures(&seen, cgroup, truth);
-        }
-    }
-}
-
-fn figures<'a>(seen: &'a Observation, cgroup: &Cgroup) -> &'a Value {
-    let path = cgroup.path();
-    let mut rows = seen.report.entities().iter();
-    let row = rows.find(|row| row["cgroup"]["path"] == path.as_str());
-    &row.expect("a row")["io"]["stat"]
-}
-
-/// The kernel's own figures of the cgroup, as the report shows them, are those of its files.
-fn assert_figures(seen: &Observation, cgroup: &Cgroup, truth: IoStat) {
-    let (path, stat) = (cgroup.path(), figures(seen, cgroup));
-    let figure = |name: &str| stat[name].as_u64();
-    assert_eq!(
-        (
-            figure("reads"),
-            figure("read_bytes"),
-            figure("writes"),
-            figure("write_bytes")
-        ),
-        (
-            Some(truth.reads),
-            Some(truth.read_bytes),
-            Some(truth.writes),
-            Some(truth.write_bytes)
-        ),
-        "{path}: {stat}, the files say {truth:?}"
-    );
+    assert_eq!(report.count(&act.paths[0], "write", "requests"), 0);
+    assert_sums(report, act.grown);
+    let figures = shared().figures.iter().find(|(name, _)| *name == test);
+    let (read, written) = (act.tallies[0], act.tallies[1]);
+    let expected = [
+        IoStat {
+            reads: read.requests,
+            read_bytes: read.bytes,
+            ..IoStat::default()
+        },
+        IoStat {
+            writes: written.requests,
+            write_bytes: written.bytes,
+            ..IoStat::default()
+        },
+    ];
+    assert_eq!(figures.expect("read for each device").1, expected);
 }
 
 #[test]
 fn two_cgroups_on_a_loop_device() {
-    let file = ScratchFile::in_memory(16 << 20);
-    let Some(made) = LoopDevice::over(file.path(), Backing::Cached) else {
-        return unsupported("two_cgroups_on_a_loop_device", loop_device::CAPABILITY);
+    assert_counts(LOOP);
+}
+
+/// The kernel's own figures of a cgroup, as the report shows them, are those of its files for all devices with none
+/// below.
+#[test]
+fn two_cgroups_on_a_device_that_keeps_data() {
+    assert_counts(NULL);
+    let Shared { told, figures } = shared();
+    let Some((act, report)) = told.of(NULL) else {
+        return;
     };
-    two_cgroups(made.device());
+    assert_eq!(report.device()["stacked"], false, "{}", report.describe());
+    let truth = figures.iter().find(|(name, _)| *name == NULL);
+    for (number, truth) in truth
+        .expect("read for each device")
+        .1
+        .into_iter()
+        .enumerate()
+    {
+        let stat = own_figures(&told.document, &act.paths[number]);
+        let figure = |name: &str| stat[name].as_u64();
+        assert_eq!(
+            [
+                figure("reads"),
+                figure("read_bytes"),
+                figure("writes"),
+                figure("write_bytes")
+            ],
+            [
+                truth.reads,
+                truth.read_bytes,
+                truth.writes,
+                truth.write_bytes
+            ]
+            .map(Some),
+            "{stat}"
+        );
+    }
+}
+
+fn own_figures<'a>(document: &'a Document, path: &str) -> &'a Value {
+    let mut rows = document.entities().iter();
+    let row = rows.find(|row| row["cgroup"]["path"] == path);
+    &row.expect("a row")["io"]["stat"]
 }
 
 #[test]
-fn two_cgroups_on_a_device_that_keeps_data() {
-    let plan = NullPlan {
-        keeps_data: true,
-        ..NullPlan::default()
-    };
-    let Some(made) = NullBlk::new(plan) else {
-        return unsupported(
-            "two_cgroups_on_a_device_that_keeps_data",
-            null_blk::CAPABILITY,
-        );
-    };
-    two_cgroups(made.device());
+fn the_document_fits_its_schema_with_disks_in_it() {
+    let schema: Value = serde_json::from_str(include_str!("../../docs/report.schema.json"))
+        .expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let document = &shared().told.document.0;
+    assert!(
+        document["devices"]
+            .as_array()
+            .is_some_and(|devices| !devices.is_empty())
+    );
+    let errors: Vec<String> = validator
+        .iter_errors(document)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+fn load(shape: Shape, target: &Path, cgroup: &Cgroup) -> Load {
+    let shape = shape.target(target);
+    Plan::new(shape, cgroup).start().expect("it starts")
 }
 
 /// The disk of the machine itself, behind its file system.
@@ -194,7 +253,7 @@ fn direct_reads_and_writes_of_a_file() {
     let seen = observe(&mut loads);
     let report = DiskReport::of(&seen.report, device.name());
     // Version 1 counts where there is a limit alone: elsewhere it is not known, and not 0.
-    let reads = &figures(&seen, &cgroup)["reads"];
+    let reads = &own_figures(&seen.report, &cgroup.path())["reads"];
     assert!(
         reads.as_u64().is_none_or(|reads| reads >= 600),
         "{reads} reads by the kernel's own figures"
@@ -241,7 +300,7 @@ fn streams_without_a_place_are_counted_together() {
         .dir(parent.io_dir());
     let mut loads = [load(shape, &made.device().path(), &home)];
     let before = made.device().stat();
-    let seen = observe_while(&mut loads, &[], |_| ());
+    let seen = observe(&mut loads);
     drop(dirs);
     let grown = made.device().stat() - before;
     assert_eq!(
@@ -284,29 +343,4 @@ impl Drop for Dirs {
             let _ = fs::remove_dir(dir);
         }
     }
-}
-
-#[test]
-fn the_document_fits_its_schema_with_disks_in_it() {
-    let file = ScratchFile::in_memory(4 << 20);
-    let Some(made) = LoopDevice::over(file.path(), Backing::Cached) else {
-        return unsupported(
-            "the_document_fits_its_schema_with_disks_in_it",
-            loop_device::CAPABILITY,
-        );
-    };
-    let cgroup = Cgroup::with_io().expect("a cgroup");
-    let seen = observe(&mut [load(
-        of(Transfer::Read).count(10),
-        &made.device().path(),
-        &cgroup,
-    )]);
-    let schema: Value = serde_json::from_str(include_str!("../../docs/report.schema.json"))
-        .expect("the schema is JSON");
-    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
-    let errors: Vec<String> = validator
-        .iter_errors(&seen.report.0)
-        .map(|error| error.to_string())
-        .collect();
-    assert!(errors.is_empty(), "{errors:?}");
 }

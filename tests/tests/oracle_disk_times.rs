@@ -1,5 +1,6 @@
 //! Queue and device time on devices of known delay, however they come to be known; and never a time that was not.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,14 +10,22 @@ use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
+use tests::disk::scene::{Act, Staging, Told};
 use tests::disk::scratch::ScratchFile;
-use tests::load::{Load, Plan};
 use tests::shape::{Mode, Shape, Transfer};
-use tests::stage::{Observation, observe, observe_while};
 
 /// Buckets are this much wider than the one before; a quantile is somewhere in its bucket.
 const BUCKET: f64 = 1.19;
 const DELAY: Duration = Duration::from_millis(20);
+/// How long statistics go on and off.
+const WINDOW: Duration = Duration::from_secs(2);
+
+const LONE: &str = "a_lone_request_takes_device_time_alone";
+const TURNS: &str = "requests_that_wait_their_turn_have_queue_time";
+const ISSUES: &str = "an_issue_that_the_kernel_does_not_note_is_seen";
+const DEVICE_ONLY: &str = "without_statistics_there_is_device_time_alone";
+const TOGGLED_LOOP: &str = "statistics_of_a_loop_device_go_on_and_off";
+const TOGGLED_NULL: &str = "statistics_of_a_slow_device_go_on_and_off";
 
 fn reads(threads: usize, count: usize) -> Shape {
     Shape::new(Mode::Disk(Transfer::Read))
@@ -24,9 +33,77 @@ fn reads(threads: usize, count: usize) -> Shape {
         .count(count)
 }
 
-fn load(shape: Shape, device: &Device, cgroup: &Cgroup) -> Load {
-    let shape = shape.target(&device.path());
-    Plan::new(shape, cgroup).start().expect("it starts")
+fn slow(delay: Duration) -> NullPlan {
+    NullPlan {
+        delay,
+        ..NullPlan::default()
+    }
+}
+
+fn told() -> &'static Told {
+    static TOLD: OnceLock<Told> = OnceLock::new();
+    TOLD.get_or_init(stage)
+}
+
+fn stage() -> Told {
+    let mut staging = Staging::default();
+    let cgroup = Cgroup::with_io().expect("a cgroup");
+    let one_at_a_time = NullPlan::one_at_a_time(DELAY);
+    let quick = slow(Duration::from_millis(2));
+    let made: Vec<(&str, Option<NullBlk>)> = [
+        (LONE, slow(DELAY), reads(1, 60)),
+        (TURNS, one_at_a_time, reads(4, 30)),
+        (ISSUES, slow(DELAY), reads(1, 60)),
+        (DEVICE_ONLY, slow(DELAY), reads(2, 30)),
+        (TOGGLED_NULL, quick, reads(4, 0)),
+    ]
+    .into_iter()
+    .map(|(test, plan, shape)| {
+        let made = NullBlk::new(plan);
+        match &made {
+            Some(made) => {
+                prepare(test, made.device());
+                staging.add(test, made.device(), &[(shape, &cgroup)]);
+            }
+            None => staging.lack(test, null_blk::CAPABILITY),
+        }
+        (test, made)
+    })
+    .collect();
+    let file = ScratchFile::in_memory(16 << 20);
+    let over_file = LoopDevice::over(file.path(), Backing::Cached);
+    match &over_file {
+        Some(made) => staging.add(TOGGLED_LOOP, made.device(), &[(reads(2, 0), &cgroup)]),
+        None => staging.lack(TOGGLED_LOOP, loop_device::CAPABILITY),
+    }
+    let toggled = made.iter().filter(|(test, _)| *test == TOGGLED_NULL);
+    let mut toggled: Vec<&Device> = toggled
+        .filter_map(|(_, made)| Some(made.as_ref()?.device()))
+        .collect();
+    toggled.extend(over_file.as_ref().map(LoopDevice::device));
+    staging.observe(|| toggle(&toggled))
+}
+
+fn prepare(test: &str, device: &Device) {
+    match test {
+        // Write-back throttling is what the kernel notes the issue for. Some cannot do without any more.
+        ISSUES => drop(device.set("wbt_lat_usec", "0")),
+        DEVICE_ONLY => device.set("iostats", "0").expect("our own device"),
+        _ => {}
+    }
+}
+
+/// While statistics go on and off, a creation may be that of a request long ago.
+fn toggle(devices: &[&Device]) {
+    let start = Instant::now();
+    while start.elapsed() < WINDOW {
+        for state in ["0", "1"] {
+            for device in devices {
+                device.set("iostats", state).expect("our own device");
+            }
+            std::thread::sleep(Duration::from_millis(35));
+        }
+    }
 }
 
 fn number(value: &Value) -> f64 {
@@ -46,11 +123,24 @@ fn assert_quantile(report: DiskReport<'_>, row: &Value, of: &str, quantile: &str
     );
 }
 
+fn assert_counts(act: &Act, report: DiskReport<'_>) {
+    let (row, tally) = (report.row(&act.paths[0], "read"), act.tallies[0]);
+    assert_eq!(
+        (
+            row["requests"].as_u64(),
+            row["bytes"].as_u64(),
+            tally.errors
+        ),
+        (Some(tally.requests), Some(tally.bytes), 0),
+        "{tally:?}\n{}",
+        report.describe()
+    );
+}
+
 /// One request after the other: all time is the device's.
-fn assert_unloaded(seen: &Observation, cgroup: &Cgroup, device: &Device, count: f64) {
-    let report = DiskReport::of(&seen.report, device.name());
-    let row = report.row(&cgroup.path(), "read");
-    let delay = DELAY.as_secs_f64();
+fn assert_unloaded(act: &Act, report: DiskReport<'_>) {
+    let row = report.row(&act.paths[0], "read");
+    let (delay, count) = (DELAY.as_secs_f64(), act.tallies[0].requests as f64);
     for quantile in ["p50_s", "p99_s", "p999_s"] {
         assert_quantile(report, row, "device_time", quantile, delay);
         assert_quantile(report, row, "total", quantile, delay);
@@ -62,76 +152,43 @@ fn assert_unloaded(seen: &Observation, cgroup: &Cgroup, device: &Device, count: 
     assert!(within, "{}", report.describe());
 }
 
-fn null_blk(plan: NullPlan, test: &str) -> Option<NullBlk> {
-    let made = NullBlk::new(plan);
-    if made.is_none() {
-        unsupported(test, null_blk::CAPABILITY);
-    }
-    made
-}
-
-fn slow(depth: u32) -> NullPlan {
-    NullPlan {
-        delay: DELAY,
-        depth,
-        ..NullPlan::default()
-    }
-}
-
 #[test]
 fn a_lone_request_takes_device_time_alone() {
-    let Some(made) = null_blk(slow(64), "a_lone_request_takes_device_time_alone") else {
+    let Some((act, report)) = told().of(LONE) else {
         return;
     };
-    let cgroup = Cgroup::with_io().expect("a cgroup");
-    let seen = observe(&mut [load(reads(1, 60), made.device(), &cgroup)]);
-    assert_unloaded(&seen, &cgroup, made.device(), 60.0);
-    let report = DiskReport::of(&seen.report, made.device().name());
     assert_eq!(report.device()["timing"], "kernel", "{}", report.describe());
+    assert_counts(act, report);
+    assert_unloaded(act, report);
 }
 
-/// Without write-back throttling the kernel does not note when a request is issued.
 #[test]
 fn an_issue_that_the_kernel_does_not_note_is_seen() {
-    let test = "an_issue_that_the_kernel_does_not_note_is_seen";
-    let Some(made) = null_blk(slow(64), test) else {
+    let Some((act, report)) = told().of(ISSUES) else {
         return;
     };
-    if made.device().set("wbt_lat_usec", "0").is_err() {
-        return unsupported(test, "write-back throttling");
+    if report.device()["timing"] == "kernel" {
+        return unsupported(ISSUES, "requests whose issue the kernel does not note");
     }
-    let cgroup = Cgroup::with_io().expect("a cgroup");
-    let seen = observe(&mut [load(reads(1, 60), made.device(), &cgroup)]);
-    let report = DiskReport::of(&seen.report, made.device().name());
     assert_eq!(report.device()["timing"], "issues", "{}", report.describe());
-    assert_unloaded(&seen, &cgroup, made.device(), 60.0);
+    assert_counts(act, report);
+    assert_unloaded(act, report);
 }
 
 #[test]
 fn without_statistics_there_is_device_time_alone() {
-    let test = "without_statistics_there_is_device_time_alone";
-    let Some(made) = null_blk(slow(64), test) else {
+    let Some((act, report)) = told().of(DEVICE_ONLY) else {
         return;
     };
-    made.device().set("iostats", "0").expect("our own device");
-    made.device()
-        .set("wbt_lat_usec", "0")
-        .expect("our own device");
-    let cgroup = Cgroup::with_io().expect("a cgroup");
-    let seen = observe(&mut [load(reads(2, 30), made.device(), &cgroup)]);
-    let report = DiskReport::of(&seen.report, made.device().name());
-    let row = report.row(&cgroup.path(), "read");
-    let details = report.describe();
-    assert_eq!(
-        (&row["requests"], &row["bytes"]),
-        (&60.into(), &(60 * 4096).into()),
-        "{details}"
-    );
-    println!("{}", report.device());
-    // Up to 6.14 the I/O statistics are not what the creation is noted for.
-    if report.device()["timing"] == "device_only" {
-        assert!(row["wait_s"].is_null(), "{details}");
-        assert!(row["total"]["p50_s"].is_null(), "{details}");
+    let (row, details) = (report.row(&act.paths[0], "read"), report.describe());
+    assert_counts(act, report);
+    assert_eq!(report.device()["timing"], "device_only", "{details}");
+    for unknown in [
+        &row["wait_s"],
+        &row["total"]["p50_s"],
+        &row["queue"]["p50_s"],
+    ] {
+        assert!(unknown.is_null(), "{details}");
     }
     assert_quantile(report, row, "device_time", "p50_s", DELAY.as_secs_f64());
 }
@@ -139,23 +196,20 @@ fn without_statistics_there_is_device_time_alone() {
 /// Four threads on a device that takes one request at a time: each waits for the three before.
 #[test]
 fn requests_that_wait_their_turn_have_queue_time() {
-    let test = "requests_that_wait_their_turn_have_queue_time";
-    let Some(made) = null_blk(NullPlan::one_at_a_time(DELAY), test) else {
+    let Some((act, report)) = told().of(TURNS) else {
         return;
     };
-    let cgroup = Cgroup::with_io().expect("a cgroup");
-    let seen = observe(&mut [load(reads(4, 30), made.device(), &cgroup)]);
-    let report = DiskReport::of(&seen.report, made.device().name());
-    let row = report.row(&cgroup.path(), "read");
+    let row = report.row(&act.paths[0], "read");
     let delay = DELAY.as_secs_f64();
+    assert_counts(act, report);
     assert_quantile(report, row, "queue", "p50_s", 3.0 * delay);
     assert_quantile(report, row, "device_time", "p50_s", delay);
     assert_quantile(report, row, "device_time", "p99_s", delay);
     assert_quantile(report, row, "total", "p50_s", 4.0 * delay);
     // The load's own clock runs a little longer.
     let (wait, clock) = (
-        report.wait(&cgroup.path()),
-        seen.tally(0).time.as_secs_f64(),
+        report.wait(&act.paths[0]),
+        act.tallies[0].time.as_secs_f64(),
     );
     assert!(
         wait <= clock && wait >= 0.9 * clock,
@@ -164,30 +218,15 @@ fn requests_that_wait_their_turn_have_queue_time() {
     );
 }
 
-/// While statistics go on and off, a creation may be that of a request long ago.
-fn toggled(device: &Device, shape: Shape) {
-    let cgroup = Cgroup::with_io().expect("a cgroup");
-    let mut loads = [load(shape.count(0), device, &cgroup)];
-    let before = device.stat();
-    let seen = observe_while(&mut loads, &[], |loads| {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(2) {
-            for state in ["0", "1"] {
-                device.set("iostats", state).expect("our own device");
-                std::thread::sleep(Duration::from_millis(35));
-            }
-        }
-        loads[0].stop();
-    });
-    assert!(device.stat() != before, "statistics were never on");
-    let (report, tally) = (DiskReport::of(&seen.report, device.name()), seen.tally(0));
-    let row = report.row(&cgroup.path(), "read");
+/// Never a time that was not: none is longer than the longest call.
+fn assert_true_times(act: &Act, report: DiskReport<'_>) {
+    assert_counts(act, report);
+    let (row, tally, grown) = (report.row(&act.paths[0], "read"), act.tallies[0], act.grown);
     let details = report.describe();
-    println!("{tally:?}\n{row}");
-    assert_eq!(
-        (row["requests"].as_u64(), row["bytes"].as_u64()),
-        (Some(tally.requests), Some(tally.bytes)),
-        "{details}"
+    println!("{tally:?} {grown:?}\n{row}");
+    assert!(
+        grown.reads > 0 && grown.reads < tally.requests,
+        "statistics did not go on and off: {grown:?}"
     );
     let most = tally.longest.as_secs_f64() * BUCKET;
     for of in ["queue", "device_time", "total"] {
@@ -198,34 +237,29 @@ fn toggled(device: &Device, shape: Shape) {
             tally.longest
         );
     }
-    if let Some(wait) = row["wait_s"].as_f64() {
-        assert!(
-            wait <= tally.time.as_secs_f64(),
-            "{wait} s of {tally:?}\n{details}"
-        );
-    }
+    let wait = number(&row["wait_s"]);
+    assert!(
+        wait <= tally.time.as_secs_f64(),
+        "{wait} s of {tally:?}\n{details}"
+    );
+    // Of those with statistics, all.
+    let untimed = row["untimed"].as_u64().expect("a count");
+    assert!(
+        tally.requests - untimed >= grown.reads / 2,
+        "{grown:?}\n{details}"
+    );
 }
 
 #[test]
 fn statistics_of_a_loop_device_go_on_and_off() {
-    let file = ScratchFile::in_memory(16 << 20);
-    let Some(made) = LoopDevice::over(file.path(), Backing::Cached) else {
-        return unsupported(
-            "statistics_of_a_loop_device_go_on_and_off",
-            loop_device::CAPABILITY,
-        );
-    };
-    toggled(made.device(), reads(2, 0));
+    if let Some((act, report)) = told().of(TOGGLED_LOOP) {
+        assert_true_times(act, report);
+    }
 }
 
 #[test]
 fn statistics_of_a_slow_device_go_on_and_off() {
-    let plan = NullPlan {
-        delay: Duration::from_millis(2),
-        ..NullPlan::default()
-    };
-    let Some(made) = null_blk(plan, "statistics_of_a_slow_device_go_on_and_off") else {
-        return;
-    };
-    toggled(made.device(), reads(4, 0));
+    if let Some((act, report)) = told().of(TOGGLED_NULL) {
+        assert_true_times(act, report);
+    }
 }

@@ -6,5 +6,6 @@ pub mod io_stat;
 pub mod loop_device;
 pub mod null_blk;
 pub mod rows;
+pub mod scene;
 pub mod scratch;
 pub mod scsi_debug;
