@@ -195,7 +195,7 @@ pub struct Stream {
     pub bytes: u64,
     /// Sum of queue time, nanoseconds.
     pub queue_ns: u64,
-    /// Sum of device time; like that of queue time of requests whose creation is known.
+    /// Sum of device time.
     pub device_ns: u64,
     /// Sum of the total time of requests whose issue is not known: in neither of the above.
     pub undivided_ns: u64,
@@ -254,9 +254,10 @@ pub fn in_observed_piece(start: u64, done: u64, sampled: u32) -> bool {
 pub struct BlockCpu {
     /// 1 while the program runs.
     pub busy: u64,
-    /// Completions that the program saw: those accounted, which are the requests of all streams,
-    /// and those of the next three.
+    /// Completions that the program saw.
     pub seen: u64,
+    /// Of these, accounted: the requests of all streams.
+    pub accounted: u64,
     /// Of these, not the end of a request: parts of it, or of the sequence that a flush becomes.
     pub partial: u64,
     /// Of these, commands of drivers and operations on zones, which are no I/O of anybody.
@@ -267,8 +268,6 @@ pub struct BlockCpu {
     pub head: u64,
     /// Records not written, for another one was being written.
     pub unrecorded: u64,
-    /// Reserved.
-    pub _pad: u64,
 }
 
 /// What userspace tells the program.

@@ -72,6 +72,7 @@ fn account(ctx: &BtfTracePointContext, run: Run, done: u64) {
     if argument::<1>(ctx) as u32 != 0 {
         account.add(&mut sums.errors, 1);
     }
+    run.count(&mut cpu.accounted);
     let times = times(ctx, request, done, account);
     count(account, times);
     let start = if times.start == 0 {
@@ -141,6 +142,7 @@ fn count(account: Account, times: Times) {
         if issued == 0 {
             account.add(&mut stream.unseen, 1);
         } else {
+            account.add(&mut stream.device_ns, done - issued);
             account.count(&mut stream.device, bucket_of(done - issued));
         }
         return;

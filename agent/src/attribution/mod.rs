@@ -38,6 +38,14 @@ pub struct Request {
     pub bytes: u32,
 }
 
+impl Request {
+    /// A flush that the kernel makes of all that are asked for at a time: those are in service
+    /// already.
+    fn is_of_kernel(&self) -> bool {
+        self.owner == DiskOwner::Device && self.operation == Operation::Flush
+    }
+}
+
 /// Requests of one device that wait for more of their time to be settled, at most.
 const MOST_PENDING: usize = 1 << 17;
 

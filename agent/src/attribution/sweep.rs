@@ -77,8 +77,13 @@ impl Sweep {
                 continue;
             }
             let (created, done) = (time(request.start), time(request.done));
+            let victim = self.victims[number] as usize;
+            if request.is_of_kernel() {
+                self.state.device[victim] += (done - created) as f64;
+                continue;
+            }
             let Some(issued) = request.issued else {
-                self.state.unattributed[self.victims[number] as usize] += (done - created) as f64;
+                self.state.unattributed[victim] += (done - created) as f64;
                 continue;
             };
             let alone = unloaded.ns(request.operation, request.bytes);

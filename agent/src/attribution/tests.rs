@@ -145,6 +145,29 @@ fn who_is_forgotten_is_waited_for_by_nobody() {
     );
 }
 
+#[test]
+fn a_flush_of_the_kernel_is_in_service_once() {
+    let flush = |owner, start| Request {
+        owner,
+        operation: Operation::Flush,
+        ..request(1, start, start, 20 * MS)
+    };
+    let own = flush(owner(1), 0);
+    let waits = settled(
+        &[
+            own,
+            flush(DiskOwner::Device, 5 * MS),
+            request(2, 10 * MS, 20 * MS, 30 * MS),
+        ],
+        40 * MS,
+    );
+    let all: Vec<&DiskWait> = waits.values().collect();
+    assert!(all.iter().all(|wait| wait.unattributed_ns == 0));
+    let last = wait_of(&waits, 2);
+    assert_eq!(last.neighbor_ns, BTreeMap::from([(owner(1), 10 * MS)]));
+    assert_eq!(all.iter().map(|wait| wait.device_ns).sum::<u64>(), 45 * MS);
+}
+
 /// The same by small steps.
 fn by_steps(requests: &[Request], until: u64, step: u64) -> BTreeMap<(u64, u64), f64> {
     let mut waited = BTreeMap::new();

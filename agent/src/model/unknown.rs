@@ -61,12 +61,13 @@ pub(super) fn all(after: &Sample, parts: &Parts<'_>, accounting: &Accounting) ->
         let who = parts.names.label(Member::Party(party));
         note("cpu", &format!("the counters of {who} went backwards"));
     }
-    match parts.disk {
-        Some(disk) => of_disks(disk, parts.names, &mut note),
-        None => note(
+    if let Some(disk) = parts.disk {
+        of_disks(disk, parts.names, &mut note);
+    } else if after.disk.is_none() {
+        note(
             "disk",
             "requests to block devices are not observed; `crosstalk doctor` says why",
-        ),
+        );
     }
     unknown
 }

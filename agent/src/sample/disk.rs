@@ -88,7 +88,8 @@ impl DiskAccount {
         self.total.add(&more.total);
     }
 
-    /// Created to completed, over all requests: what their owners waited.
+    /// Created to completed, over all requests, and from the issue on where the creation is not
+    /// known: what their owners waited.
     pub fn total_ns(&self) -> u64 {
         self.queue_ns
             .saturating_add(self.device_ns)

@@ -69,6 +69,19 @@ fn requests_within_the_objective_hurt_nobody() {
 }
 
 #[test]
+fn where_creation_is_not_noted_the_time_from_issue_on_counts() {
+    let (mut scene, vda, db) = noisy(0.050);
+    for owner in [db, DiskOwner::Cgroup(CgroupId(3))] {
+        for stream in [reads(owner, vda), writes(owner, vda)] {
+            let account = scene.disk_account(stream);
+            account.untimed = account.requests;
+            (account.queue_ns, account.queue, account.total) = Default::default();
+        }
+    }
+    assert_eq!(verdict(&scene), HURT);
+}
+
+#[test]
 fn little_time_and_small_parts_hurt_nobody() {
     let (mut scene, vda, db) = noisy(0.020);
     scene.disk_wait(reads(db, vda)).device_ns = 20_000_000_000;

@@ -41,6 +41,9 @@ pub struct BlockMaps {
 }
 
 const KEY: usize = size_of::<u64>();
+const CPU_WORDS: usize = size_of::<BlockCpu>() / size_of::<u64>();
+/// Readings that take longer than a run of the program does.
+const TRIES: u32 = 64;
 
 impl BlockMaps {
     /// Maps them all; they stay mapped when the object is gone.
@@ -85,6 +88,21 @@ impl BlockMaps {
     #[cfg(test)]
     pub(super) fn put(&self, account: u32, offset: usize, word: u64) {
         self.accounts.set_word(account, offset, word);
+    }
+
+    /// The state of a CPU, between two runs of the program there if it can be had: what a run has
+    /// seen, it has not accounted yet.
+    pub(super) fn cpu(&self, cpu: u32) -> BlockCpu {
+        let read = || -> BlockCpu { bytemuck::cast(self.cpus.words::<CPU_WORDS>(cpu)) };
+        let mut last = read();
+        for _ in 0..TRIES {
+            let now = read();
+            if now.busy == 0 && now.seen == last.seen {
+                return now;
+            }
+            last = now;
+        }
+        last
     }
 
     /// The key of a stream; 0 where there is none.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem::offset_of,
     time::Duration,
 };
 
@@ -170,8 +169,10 @@ impl BlockReader {
             let Some(stream) = stream_of(&self.maps, &self.streams, record) else {
                 continue;
             };
-            let request = request(&stream, record);
-            if request.is_some_and(|request| !self.attribution.add(stream.device, request)) {
+            if !self
+                .attribution
+                .add(stream.device, request(&stream, record))
+            {
                 self.no_room += 1;
             }
         }
@@ -213,28 +214,34 @@ impl BlockReader {
     }
 
     fn health(&self) -> DiskHealth {
-        let sum = |offset| {
-            (0..=self.maps.shape.cpus)
-                .map(|cpu| self.maps.cpus.word(cpu, offset))
-                .sum::<u64>()
-        };
+        let mut sums = BlockCpu::default();
+        for cpu in 0..=self.maps.shape.cpus {
+            add(&mut sums, &self.maps.cpu(cpu));
+        }
+        let totals = self.streams.totals.iter();
+        let others = totals.filter(|(stream, _)| stream.owner == DiskOwner::Other);
         let requests = |(_, total): (&Stream, &Total)| total.account.requests;
-        let totals = &self.streams.totals;
-        let others = totals
-            .iter()
-            .filter(|(stream, _)| stream.owner == DiskOwner::Other);
         DiskHealth {
-            seen: sum(offset_of!(BlockCpu, seen)),
-            accounted: totals.iter().map(requests).sum::<u64>() + self.streams.forgotten,
-            partial: sum(offset_of!(BlockCpu, partial)),
-            not_io: sum(offset_of!(BlockCpu, not_io)),
-            no_device: sum(offset_of!(BlockCpu, no_device)),
+            seen: sums.seen,
+            accounted: sums.accounted,
+            partial: sums.partial,
+            not_io: sums.not_io,
+            no_device: sums.no_device,
             other_streams: others.map(requests).sum(),
-            records_lost: self.rings.lost + self.no_room + sum(offset_of!(BlockCpu, unrecorded)),
+            records_lost: self.rings.lost + self.no_room + sums.unrecorded,
             sampled: self.sampled,
             recursion_misses: None,
         }
     }
+}
+
+fn add(sums: &mut BlockCpu, cpu: &BlockCpu) {
+    sums.seen += cpu.seen;
+    sums.accounted += cpu.accounted;
+    sums.partial += cpu.partial;
+    sums.not_io += cpu.not_io;
+    sums.no_device += cpu.no_device;
+    sums.unrecorded += cpu.unrecorded;
 }
 
 fn stream_of(maps: &BlockMaps, streams: &Streams, record: &Record) -> Option<Stream> {
@@ -250,25 +257,21 @@ fn stream_of(maps: &BlockMaps, streams: &Streams, record: &Record) -> Option<Str
 }
 
 /// A flush that somebody asked for is never issued itself: the kernel makes one of all that ask at
-/// a time. So it is in service from the start, and that one, which is nobody's, is left out.
-fn request(stream: &Stream, record: &Record) -> Option<Request> {
-    let is_flush = stream.operation == Operation::Flush;
-    if is_flush && stream.owner == DiskOwner::Device {
-        return None;
-    }
-    let issued = if is_flush {
+/// a time. So it is in service from the start.
+fn request(stream: &Stream, record: &Record) -> Request {
+    let issued = if stream.operation == Operation::Flush {
         record.start
     } else {
         record.issued
     };
-    Some(Request {
+    Request {
         owner: stream.owner,
         operation: stream.operation,
         start: record.start,
         issued: (issued != 0).then_some(issued),
         done: record.done,
         bytes: record.bytes,
-    })
+    }
 }
 
 /// Flushes are made by the kernel, which notes no times in them.

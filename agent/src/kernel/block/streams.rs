@@ -93,8 +93,6 @@ pub(super) struct Streams {
     places: Vec<Option<Tracked>>,
     others: BTreeMap<usize, (Stream, Box<Last>)>,
     pub(super) totals: BTreeMap<Stream, Total>,
-    /// Requests of those that are forgotten.
-    pub(super) forgotten: u64,
 }
 
 impl Streams {
@@ -103,7 +101,6 @@ impl Streams {
             places: (0..STREAMS).map(|_| None).collect(),
             others: BTreeMap::new(),
             totals: BTreeMap::new(),
-            forgotten: 0,
         }
     }
 
@@ -261,8 +258,7 @@ impl Streams {
         let old = self.totals.iter().filter(|(_, total)| is_old(total));
         let old: Vec<Stream> = old.map(|(stream, _)| *stream).collect();
         for stream in &old {
-            let total = self.totals.remove(stream);
-            self.forgotten += total.map_or(0, |total| total.account.requests);
+            self.totals.remove(stream);
         }
         old
     }

@@ -188,6 +188,14 @@ impl DiskUsage {
         (timed > 0).then(|| self.wait.total() as f64 / 1e9 / timed as f64)
     }
 
+    /// Time of requests by length: of those whose creation is known, or else from their issue on.
+    pub fn lengths(&self) -> Option<&Histogram> {
+        let total = self.total.as_ref();
+        total
+            .filter(|total| total.count() > 0)
+            .or(self.device.as_ref())
+    }
+
     /// Requests of which at least the creation or the issue is known.
     fn timed(&self) -> u64 {
         self.requests

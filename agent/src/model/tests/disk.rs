@@ -229,9 +229,11 @@ fn without_the_program_nothing_is_known() {
     let cpu = scene.cgroup(2, "/db.service");
     scene.ran(cpu, 1.0);
     scene.requests(reads(db, vda), 10, [0.1, 0.1]);
-    scene.before.disk = None;
+    scene.after.disk = None;
     let model = scene.model();
     assert_eq!(model.disks, None);
+    let mut unknown = model.unknown.iter();
+    assert!(unknown.any(|unknown| unknown.field == "disk"));
     let row = row(&model.entities, "/db.service").1;
     assert_eq!((&row.disk, row.io), (&None, None));
 }

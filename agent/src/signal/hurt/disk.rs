@@ -69,7 +69,7 @@ fn took_long(thresholds: &Thresholds, uses: &[DiskUse], device: DeviceId) -> boo
         .filter_map(|part| part.usage.as_ref())
         .filter(|usage| usage.part(DiskCause::Neighbor) >= thresholds.hurt_disk_share)
         .any(|usage| {
-            let took = usage.total.as_ref();
+            let took = usage.lengths();
             took.is_some_and(|took| took.count_from(over) > 0)
         })
 }

@@ -50,7 +50,7 @@ fn slow_disk(
 }
 
 fn p99(usage: &DiskUsage) -> Option<f64> {
-    usage.total.as_ref()?.quantile(0.99)
+    usage.lengths()?.quantile(0.99)
 }
 
 /// Tasks waited for I/O that is limited, and their requests do not explain it.

@@ -7,6 +7,7 @@ use crate::{
         figures::{percent, rate, span},
         report::{findings::Findings, sentences::listed},
     },
+    host::hierarchy::Mode,
     model::{
         Kind,
         disk::{DiskCause, DiskUsage, DiskUse, on_device},
@@ -36,8 +37,8 @@ pub(in crate::cli::report) fn waited(
         return format!(" waited on {disk}{over}");
     };
     let each = worst.mean_s().map_or("?".into(), span);
-    let total = worst.total.as_ref();
-    let p99 = total.and_then(|total| total.quantile(0.99));
+    let lengths = worst.lengths();
+    let p99 = lengths.and_then(|lengths| lengths.quantile(0.99));
     let p99 = p99.map_or(String::new(), |p99| format!(", p99 {}", span(p99)));
     let parts = parts(findings, &all, culprits).join(", ");
     format!(
@@ -101,6 +102,7 @@ fn parts(findings: &Findings, all: &DiskUsage, culprits: Option<&Culprits>) -> V
 fn behind(findings: &Findings, culprit: usize) -> String {
     match findings.model.entities.rows[culprit].kind {
         Kind::Device => "behind flushes that nobody owns".into(),
+        Kind::Host => "behind the root cgroup's requests".into(),
         _ => format!("behind {}'s requests", findings.entity(culprit)),
     }
 }
@@ -123,24 +125,32 @@ pub(in crate::cli::report) fn why(
     device: DeviceId,
 ) -> String {
     let disk = findings.disk(device);
-    let did: Vec<String> = culprits
-        .named()
-        .iter()
-        .filter_map(|culprit| {
-            let all = on_device(uses(findings, culprit.row), device)?;
-            let requests = rate(findings.per_second(all.requests as f64)?);
-            let megabytes = rate(findings.per_second(all.bytes as f64 / 1e6)?);
-            let name = findings.entity(culprit.row);
-            Some(format!("{name} ({requests} requests/s, {megabytes} MB/s)"))
-        })
+    let named = culprits.named().iter();
+    let did: Vec<String> = named
+        .map(|culprit| did(findings, culprit.row, device))
         .collect();
     match (did.as_slice(), culprits) {
         ([], Culprits::Crowd(0)) => {
             "not known: whoever was served has no name in this account".into()
         }
         ([], _) => format!("{disk} served requests of others meanwhile"),
-        _ => format!("{disk} served requests of {} meanwhile", listed(&did)),
+        _ => format!("{disk} served {} meanwhile", listed(&did)),
     }
+}
+
+/// `backup (512 requests/s, 34 MB/s)`; without figures where none was completed.
+fn did(findings: &Findings, culprit: usize, device: DeviceId) -> String {
+    let who = match findings.model.entities.rows[culprit].kind {
+        Kind::Device => "flushes that nobody owns".into(),
+        Kind::Host => "the root cgroup".into(),
+        _ => findings.entity(culprit).to_owned(),
+    };
+    let rates = on_device(uses(findings, culprit), device).and_then(|all| {
+        let requests = rate(findings.per_second(all.requests as f64)?);
+        let megabytes = rate(findings.per_second(all.bytes as f64 / 1e6)?);
+        Some(format!(" ({requests} requests/s, {megabytes} MB/s)"))
+    });
+    who + &rates.unwrap_or_default()
 }
 
 /// What to do about it.
@@ -167,9 +177,18 @@ pub(in crate::cli::report) fn remedy(
         .collect();
     (!names.is_empty()).then(|| {
         format!(
-            "limit {} on {} (io.max), or move one of them to another disk",
+            "limit {} on {} ({}), or move one of them to another disk",
             listed(&names),
-            findings.disk(device)
+            findings.disk(device),
+            limit(findings.host.hierarchy)
         )
     })
+}
+
+fn limit(hierarchy: Mode) -> &'static str {
+    match hierarchy {
+        Mode::V2 => "io.max",
+        Mode::V1 => "blkio.throttle",
+        Mode::Hybrid => "io.max or blkio.throttle, whichever there is",
+    }
 }

@@ -7,7 +7,11 @@ use crate::{
         fixture::{about, calm, noisy_disk, question, slow_disk},
         text::tests::{check, plain},
     },
-    model::fixture::disk::reads,
+    model::fixture::{Scene, disk::reads},
+    sample::{
+        CgroupId,
+        disk::{DeviceId, DiskOwner},
+    },
 };
 
 #[test]
@@ -18,7 +22,7 @@ fn a_noisy_neighbor_on_a_disk_in_a_pipe() {
         None,
         &expect![[r"
             HOST HURTS 1 OF 2: db.service waited 78 ms per request on vda (writes, p99 272 ms) over 10 s: 69 % behind backup.service's requests, 28 % the device itself, 3 % behind requests of others
-              Why: vda served requests of backup.service (512 requests/s, 34 MB/s) meanwhile (noisy neighbor)
+              Why: vda served backup.service (512 requests/s, 34 MB/s) meanwhile (noisy neighbor)
               What helps: limit backup.service on vda (io.max), or move one of them to another disk
               backup.service waited 52 ms per request on vda (reads, p99 52 ms): 83 % behind its own requests, 10 % the device itself, 8 % behind db.service's requests; vda served it for longer than any neighbor
 
@@ -54,8 +58,8 @@ fn a_noisy_neighbor_on_a_disk_in_80_columns() {
             HOST HURTS 1 OF 2: db.service waited 78 ms per request on vda (writes, p99
               272 ms) over 10 s: 69 % behind backup.service's requests, 28 % the device
               itself, 3 % behind requests of others
-              Why: vda served requests of backup.service (512 requests/s, 34 MB/s) meanwhile
-                (noisy neighbor)
+              Why: vda served backup.service (512 requests/s, 34 MB/s) meanwhile (noisy
+                neighbor)
               What helps: limit backup.service on vda (io.max), or move one of them to
                 another disk
               backup.service waited 52 ms per request on vda (reads, p99 52 ms): 83 % behind
@@ -98,7 +102,7 @@ fn a_noisy_neighbor_on_a_disk_in_120_columns() {
         &expect![[r"
             HOST HURTS 1 OF 2: db.service waited 78 ms per request on vda (writes, p99 272 ms) over 10 s: 69 % behind
               backup.service's requests, 28 % the device itself, 3 % behind requests of others
-              Why: vda served requests of backup.service (512 requests/s, 34 MB/s) meanwhile (noisy neighbor)
+              Why: vda served backup.service (512 requests/s, 34 MB/s) meanwhile (noisy neighbor)
               What helps: limit backup.service on vda (io.max), or move one of them to another disk
               backup.service waited 52 ms per request on vda (reads, p99 52 ms): 83 % behind its own requests, 10 % the device
                 itself, 8 % behind db.service's requests; vda served it for longer than any neighbor
@@ -172,6 +176,45 @@ fn a_cgroup_that_only_had_requests_can_be_asked_for() {
     let text = plain(&scene, about("*inner"), None);
     let expected = "CALM: no neighbor slowed down the only entity (matching '*inner') that ran";
     assert!(text.starts_with(expected), "{text}");
+}
+
+/// A victim whose requests took 20 ms each, a tenth of that by themselves.
+fn victim_of(culprits: &[(DiskOwner, f64)], mut scene: Scene, vda: DeviceId) -> String {
+    let db = scene.disk_cgroup(2, "/db.service");
+    scene.requests(reads(db, vda), 100, [0.010, 0.010]);
+    scene.attributed(reads(db, vda), 0.2, culprits);
+    let text = plain(&scene, question(), None);
+    let told = text.lines().take_while(|line| !line.is_empty());
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn whoever_made_requests_wait() {
+    let new = || {
+        let mut scene = Scene::new(1);
+        let vda = scene.disk(0, "vda");
+        (scene, vda)
+    };
+    let (mut scene, vda) = new();
+    let crowd: Vec<(DiskOwner, f64)> = (10..20)
+        .map(|id| (scene.disk_cgroup(id, format!("/small{id}")), 0.18))
+        .collect();
+    let told = [
+        victim_of(&crowd, scene, vda),
+        victim_of(&[(DiskOwner::Other, 1.8)], new().0, vda),
+        victim_of(&[(DiskOwner::Device, 1.8)], new().0, vda),
+        victim_of(&[(DiskOwner::Cgroup(CgroupId(1)), 1.8)], new().0, vda),
+    ];
+    expect![[r"
+        HOST HURTS 1 OF 1: db.service waited 20 ms per request on vda (reads, p99 22 ms) over 10 s: 90 % behind requests of 10 others, none of them large, 10 % the device itself
+          Why: vda served requests of others meanwhile
+        HOST HURTS 1 OF 1: db.service waited 20 ms per request on vda (reads, p99 22 ms) over 10 s: 90 % behind requests of others without a name, 10 % the device itself
+          Why: not known: whoever was served has no name in this account
+        HOST HURTS 1 OF 1: db.service waited 20 ms per request on vda (reads, p99 22 ms) over 10 s: 90 % behind flushes that nobody owns, 10 % the device itself
+          Why: vda served flushes that nobody owns meanwhile
+        HOST HURTS 1 OF 1: db.service waited 20 ms per request on vda (reads, p99 22 ms) over 10 s: 90 % behind the root cgroup's requests, 10 % the device itself
+          Why: vda served the root cgroup meanwhile
+          What helps: find out whose requests the root cgroup has: those of cgroups without the io controller are among them (IOAccounting=yes tells services apart)"]].assert_eq(&told.join("\n"));
 }
 
 #[test]
