@@ -91,6 +91,7 @@ fn stage() -> Shared {
         Some(over) => staging.add(SHORT, over.device(), &[(reads(2, PIECE), &cgroup)]),
         None => staging.lack(SHORT, loop_device::CAPABILITY),
     }
+    let groups = [(); 4].map(|()| Cgroup::with_io().expect("a cgroup"));
     let mut came = None;
     let told = staging.observe_to_the_end(|| {
         let [coming, attached, pieces, failing] = &groups;
