@@ -124,23 +124,14 @@ fn assert_quantile(report: DiskReport<'_>, row: &Value, of: &str, quantile: &str
 }
 
 fn assert_counts(act: &Act, report: DiskReport<'_>) {
-    let (row, tally) = (report.row(&act.paths[0], "read"), act.tallies[0]);
-    assert_eq!(
-        (
-            row["requests"].as_u64(),
-            row["bytes"].as_u64(),
-            tally.errors
-        ),
-        (Some(tally.requests), Some(tally.bytes), 0),
-        "{tally:?}\n{}",
-        report.describe()
-    );
+    report.assert_tally(&act.paths[0], "read", act.tallies[0]);
 }
 
 /// One request after the other: all time is the device's.
 fn assert_unloaded(act: &Act, report: DiskReport<'_>) {
     let row = report.row(&act.paths[0], "read");
-    let (delay, count) = (DELAY.as_secs_f64(), act.tallies[0].requests as f64);
+    let delay = DELAY.as_secs_f64();
+    let count = number(&row["requests"]);
     for quantile in ["p50_s", "p99_s", "p999_s"] {
         assert_quantile(report, row, "device_time", quantile, delay);
         assert_quantile(report, row, "total", quantile, delay);

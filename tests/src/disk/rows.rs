@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::report::Document;
+use crate::tally::Tally;
 
 /// The causes of a wait for a disk, by the names in the document.
 pub const CAUSES: [&str; 5] = ["neighbor", "self", "device", "held", "unattributed"];
@@ -70,6 +71,33 @@ impl<'a> DiskReport<'a> {
         rows.filter(|row| row["victim"] == victim && row["culprit"] == culprit)
             .map(|row| known(&row["seconds"]))
             .sum()
+    }
+
+    /// Completions that the kernel kept from the program, because they interrupted it: of any device.
+    pub fn missed(&self) -> u64 {
+        let disk = &self.document.0["accounting"]["disk"];
+        disk["recursion_misses"].as_u64().unwrap_or(0)
+    }
+
+    /// A count of requests (or of `size` bytes each) is the truth, but for what the kernel kept from the program.
+    pub fn assert_count(&self, what: &str, told: u64, truth: u64, size: u64) {
+        let missed = self.missed();
+        assert!(
+            told <= truth && truth - told <= missed * size,
+            "{what}: {told}, and {truth} are true; {missed} completions were missed\n{}",
+            self.describe()
+        );
+    }
+
+    /// What a load of one kind did is told exactly, but for what the kernel kept from the program.
+    pub fn assert_tally(&self, path: &str, operation: &str, tally: Tally) {
+        let (size, count) = (tally.bytes / tally.requests, |field| {
+            self.count(path, operation, field)
+        });
+        self.assert_count(operation, count("requests"), tally.requests, 1);
+        self.assert_count("bytes", count("bytes"), tally.bytes, size);
+        let errors = (count("errors"), tally.errors);
+        assert_eq!(errors, (0, 0), "{operation}: {}", self.describe());
     }
 
     /// The row of the device itself.
