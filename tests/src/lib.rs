@@ -11,9 +11,11 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod disk;
 pub mod load;
 pub mod report;
 pub mod shape;
 pub mod stage;
 pub mod sys;
+pub mod tally;
 pub mod truth;
