@@ -10,6 +10,8 @@ mod doubt;
 mod hurt;
 mod note;
 #[cfg(test)]
+mod relation_tests;
+#[cfg(test)]
 mod tests;
 mod thresholds;
 mod verdict;
