@@ -1,5 +1,7 @@
 //! `crosstalk doctor`: what this host lets Crosstalk observe, and what to do about the rest.
 
+use std::{path::Path, time::Duration};
+
 use anstyle::Style;
 use anyhow::Context as _;
 use serde::Serialize;
@@ -13,10 +15,13 @@ use crate::{
         output,
         page::{ALARM, CARE, FINE, HEADING, PLAIN, Page},
     },
+    names::{self, Resolver, sources_of_host},
     observe::{Observer, Obstacle, StartError},
 };
 
 const INDENT: usize = 2;
+/// For sources of names.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What needs attention comes first.
 const SECTIONS: [(&str, &[Status]); 3] = [
@@ -37,14 +42,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let names = Resolver::start(sources_of_host(Path::new("/"))).ok();
     let mut started = Observer::start();
     if let Ok(observer) = &mut started {
         observer.watch_disks();
     }
-    let (capabilities, error) = match &started {
-        Ok(observer) => (observer.capabilities(), None),
-        Err(error) => (error.capabilities.as_slice(), Some(error)),
+    let (mut capabilities, error) = match &started {
+        Ok(observer) => (observer.capabilities().to_vec(), None),
+        Err(error) => (error.capabilities.clone(), Some(error)),
     };
+    let names = names
+        .map(|names| names.latest(PATIENCE))
+        .unwrap_or_default();
+    capabilities.push(names::capability(&names));
+    let capabilities = capabilities.as_slice();
     if args.json {
         output::write_json(&document(capabilities, error))?;
     } else {

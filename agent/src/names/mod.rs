@@ -7,6 +7,8 @@
 
 mod docker;
 mod facts;
+mod health;
+mod kubelet;
 mod logs;
 mod managed;
 mod objects;
@@ -24,6 +26,8 @@ use std::path::Path;
 
 pub use docker::Docker;
 pub use facts::{Container, Facts, Pod, Workload};
+pub use health::capability;
+pub use kubelet::{Kubelet, KubeletAccess};
 pub use logs::LogFolders;
 pub use podman::Podman;
 pub use pods_api::PodsApi;
@@ -31,13 +35,23 @@ pub use resolver::{Names, Resolver, SourceHealth, SourceState};
 pub use service::{Service, service};
 pub use source::{Error, Source};
 
-/// What a host may have, without credentials and in this order.
-pub fn sources_of_host(root: &Path) -> Vec<Box<dyn Source>> {
+/// What a host may have, in this order; the kubelet is asked over the network where access to it is
+/// given.
+pub fn sources(root: &Path, kubelet: Option<KubeletAccess>) -> Vec<Box<dyn Source>> {
     let at = |path: &str| root.join(path);
-    vec![
+    let mut sources: Vec<Box<dyn Source>> = vec![
         Box::new(PodsApi::new(&at("var/lib/kubelet/pods-api/pods-api.sock"))),
         Box::new(LogFolders::new(&at("var/log"))),
-        Box::new(Docker::new(&at("var/lib/docker"))),
-        Box::new(Podman::new(&at("var/lib/containers/storage"))),
-    ]
+    ];
+    if let Some(access) = kubelet {
+        sources.push(Box::new(Kubelet::new(access)));
+    }
+    sources.push(Box::new(Docker::new(&at("var/lib/docker"))));
+    sources.push(Box::new(Podman::new(&at("var/lib/containers/storage"))));
+    sources
+}
+
+/// The sources of this host that need no access to be given.
+pub fn sources_of_host(root: &Path) -> Vec<Box<dyn Source>> {
+    sources(root, None)
 }

@@ -1,4 +1,5 @@
 //! Sources on folder trees and sockets as the makers leave them.
 
 mod files;
+mod https;
 mod kubelet;

@@ -28,7 +28,7 @@ use crate::{
     },
     entity::identify_with,
     model::Model,
-    names::{Resolver, sources_of_host},
+    names::{self, Resolver, sources_of_host},
     observe::Observer,
     signal::Verdict,
 };
@@ -63,10 +63,12 @@ fn tell(
     let names = names
         .map(|names| names.latest(PATIENCE))
         .unwrap_or_default();
+    let mut capabilities = observer.capabilities().to_vec();
+    capabilities.push(names::capability(&names));
     let host = Host {
         facts: observer.facts().clone(),
         hierarchy: observer.hierarchy().mode,
-        capabilities: observer.capabilities().to_vec(),
+        capabilities,
     };
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::new(&interval.before, &interval.after, &identify);
