@@ -43,6 +43,7 @@ fn usage_errors_exit_2_with_one_clear_sentence() {
         &["report", "--by", "moon"],
         &["report", "--top", "many"],
         &["report", "--fail-on", "boredom"],
+        &["report", "--kubelet", "http://10.0.0.7:10250"],
         &["report", "--no-such-flag"],
         &["no-such-command"],
     ] {

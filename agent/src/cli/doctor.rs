@@ -15,7 +15,7 @@ use crate::{
         output,
         page::{ALARM, CARE, FINE, HEADING, PLAIN, Page},
     },
-    names::{self, Resolver, sources_of_host},
+    names::{self, Resolver, sources},
     observe::{Observer, Obstacle, StartError},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let names = Resolver::start(sources_of_host(Path::new("/"))).ok();
+    let names = Resolver::start(sources(Path::new("/"), None)).ok();
     let mut started = Observer::start();
     if let Ok(observer) = &mut started {
         observer.watch_disks();

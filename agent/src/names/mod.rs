@@ -50,8 +50,3 @@ pub fn sources(root: &Path, kubelet: Option<KubeletAccess>) -> Vec<Box<dyn Sourc
     sources.push(Box::new(Podman::new(&at("var/lib/containers/storage"))));
     sources
 }
-
-/// The sources of this host that need no access to be given.
-pub fn sources_of_host(root: &Path) -> Vec<Box<dyn Source>> {
-    sources(root, None)
-}

@@ -27,6 +27,10 @@ pub(in crate::cli) struct Args {
     /// Rows to show, the worst first; 0 for all [default: 10, 5 when all is calm, all in JSON]
     #[arg(long, value_name = "N")]
     pub(super) top: Option<usize>,
+    /// Ask this kubelet for names too, such as https://10.0.0.7:10250, as the service account of the
+    /// pod that this runs in; it needs to be allowed to get nodes/pods
+    #[arg(long, value_name = "URL", value_parser = kubelet)]
+    pub(super) kubelet: Option<String>,
     /// Print a JSON document, described in docs/report.md
     #[arg(long)]
     pub(super) json: bool,
@@ -84,6 +88,15 @@ impl Filter {
     }
 }
 
+/// A token is for nobody else to read.
+fn kubelet(url: &str) -> Result<String, String> {
+    let host = url.strip_prefix("https://").unwrap_or_default();
+    if host.is_empty() {
+        return Err("it is no address such as https://10.0.0.7:10250".into());
+    }
+    Ok(url.to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     if text.starts_with('-') {
         return Err("an observation takes time: give more than 0 s".into());
@@ -111,6 +124,14 @@ mod tests {
         assert_eq!(duration("24h"), Ok(LONGEST));
         for text in ["0s", "-1s", "soon", "", "25h", "10", "1e9y"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kubelet_is_asked_over_tls_alone() {
+        assert!(kubelet("https://10.0.0.7:10250").is_ok());
+        for url in ["http://10.0.0.7:10250", "10.0.0.7:10250", "https://", ""] {
+            assert!(kubelet(url).is_err(), "{url}");
         }
     }
 

@@ -196,7 +196,7 @@ pub(super) fn starving() -> Scene {
     scene
 }
 
-fn host() -> Host {
+pub(super) fn host() -> Host {
     Host {
         facts: HostFacts {
             name: "web-1".into(),

@@ -28,7 +28,7 @@ use crate::{
     },
     entity::identify_with,
     model::Model,
-    names::{self, Resolver, sources_of_host},
+    names::{self, KubeletAccess, Resolver, sources},
     observe::Observer,
     signal::Verdict,
 };
@@ -37,8 +37,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let kubelet = args.kubelet.clone().map(KubeletAccess::in_cluster);
     // Names are optional, and so is a thread to read them.
-    let names = Resolver::start(sources_of_host(Path::new("/"))).ok();
+    let names = Resolver::start(sources(Path::new("/"), kubelet)).ok();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

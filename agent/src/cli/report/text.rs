@@ -31,6 +31,8 @@ const INDENT: usize = 2;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
+mod relation_tests;
+#[cfg(test)]
 mod tests;
 
 /// The report, laid out for a width.

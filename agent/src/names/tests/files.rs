@@ -138,3 +138,23 @@ fn files_of_podman_and_cri_o() {
     let broken = Podman::new(root.path()).read();
     assert!(matches!(broken, Err(Error::Failed(_))), "{broken:?}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_folder_name_gives_an_unsafe_name(
+        name in proptest::prop_oneof![
+            "\\PC{0,40}",
+            "[a-zA-Z0-9._\u{1b}-]{0,12}_[a-z0-9.A-Z-]{0,12}_[a-f0-9-]{30,37}",
+        ],
+    ) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("pods").join(name.replace(['/', '\0'], "_"));
+        fs::create_dir_all(folder).unwrap();
+        let facts = LogFolders::new(root.path()).read().unwrap();
+        for (uid, pod) in &facts.pods {
+            let safe = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+            let names = [pod.namespace.as_deref().unwrap(), pod.name.as_deref().unwrap()];
+            assert!(safe(uid) && names.into_iter().all(safe), "{pod:?}");
+        }
+    }
+}
