@@ -13,7 +13,7 @@ pub fn capability(names: &Names) -> Capability {
     let (status, detail, remedy) = if names.rounds == 0 {
         (Status::Broken, "no source has answered yet".into(), None)
     } else if failed.is_empty() && told.is_empty() {
-        let nothing = "neither Kubernetes, Docker nor podman keeps names on this host";
+        let nothing = "no names of Kubernetes, Docker or podman are to be seen here";
         (Status::Off, nothing.into(), None)
     } else if failed.is_empty() {
         (Status::Active, told.join("; "), None)
@@ -81,7 +81,7 @@ mod tests {
         };
         let failed = SourceState::Failed("no\nanswer".into());
         for (states, status, detail) in [
-            (vec![SourceState::Absent], Status::Off, "neither Kubernetes"),
+            (vec![SourceState::Absent], Status::Off, "no names"),
             (
                 vec![SourceState::Absent, read.clone()],
                 Status::Active,

@@ -49,8 +49,8 @@ pub struct Kubelet(KubeletAccess);
 
 #[derive(Deserialize)]
 struct PodList {
-    #[serde(default)]
-    items: Vec<core::Pod>,
+    /// `null` on a node without pods.
+    items: Option<Vec<core::Pod>>,
 }
 
 impl KubeletAccess {
@@ -94,7 +94,7 @@ impl Source for Kubelet {
         let pods: PodList = serde_json::from_slice(&body).map_err(|error| {
             Error::Failed(format!("the kubelet's answer is no list of pods: {error}"))
         })?;
-        Ok(objects::facts(&pods.items))
+        Ok(objects::facts(&pods.items.unwrap_or_default()))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use proptest::strategy::Strategy as _;
+
 use super::*;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -302,5 +304,29 @@ fn any_path_gives_a_boundary_whose_entity_is_itself() {
         let again = entity_of(&entity.boundary);
         assert_eq!(again.boundary, entity.boundary, "{path}");
         assert_eq!(again.kind, entity.kind, "{path}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_give_a_prefix_and_a_safe_name(
+        parts in proptest::collection::vec(
+            proptest::prop_oneof![
+                "(kubepods|docker|user.slice|user-7.slice|a.service|lxc|[.][.])".prop_map(String::into_bytes),
+                "(kubepods-(burstable-|besteffort-)?)?pod[0-9a-f_-]{32,37}([.]slice)?".prop_map(String::into_bytes),
+                "(crio-|cri-containerd-|docker-|libpod-conmon-)?[0-9a-f]{63,65}([.]scope)?".prop_map(String::into_bytes),
+                proptest::collection::vec(1u8.., 0..12),
+            ],
+            0..6,
+        ),
+    ) {
+        let mut path = vec![b'/'];
+        path.extend(parts.join(&b'/'));
+        let entity = entity_of(OsStr::from_bytes(&path));
+        assert!(path.starts_with(entity.boundary.as_bytes()));
+        assert!(!entity.name.chars().any(char::is_control), "{}", entity.name);
+        let again = entity_of(&entity.boundary);
+        assert_eq!((again.kind, again.boundary), (entity.kind, entity.boundary));
+        assert_eq!((again.container_id, again.pod_uid), (entity.container_id, entity.pod_uid));
     }
 }

@@ -5,8 +5,8 @@
 //! containers count by the innermost), with one exception: below a container of a pod nothing
 //! counts, since there the tenant chooses the names and could pose as someone else.
 //!
-//! A pod's pause sandbox looks like any container by its path; whoever knows names moves it to
-//! the pod, because no list of containers has its id.
+//! A pod's pause sandbox looks like any container by its path. No list of containers has its id,
+//! nor that of a container that has just begun: so it stays one, without a name.
 
 mod components;
 

@@ -231,3 +231,28 @@ fn workloads() {
     assert_eq!(workload("Job", "migrate-2", ""), "Job migrate-2");
     assert_eq!(workload("Node", "node1", ""), "Pod checkout-7d9f-x2");
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_sent_names_are_safe_or_missing(
+        cut in 0..400usize,
+        changes in proptest::collection::vec((0..400usize, proptest::num::u8::ANY), 0..8),
+    ) {
+        let mut bytes = checkout().encode_to_vec();
+        for (at, byte) in changes {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        bytes.truncate(bytes.len().saturating_sub(cut % 40));
+        if let Ok(pod) = core::Pod::decode(bytes.as_slice()) {
+            let facts = objects::facts(&[pod]);
+            let names = facts.pods.values().filter_map(|pod| pod.name.clone());
+            let containers = facts.containers.values().filter_map(|it| it.name.clone());
+            for name in names.chain(containers) {
+                assert!(name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
+            }
+            let requests = facts.containers.values().filter_map(|it| it.cpu_request);
+            assert!(requests.into_iter().all(|cpus| cpus.is_finite() && cpus > 0.0));
+        }
+    }
+}
