@@ -10,8 +10,9 @@ use aya_ebpf::{helpers::bpf_get_smp_processor_id, programs::BtfTracePointContext
 
 use crate::{
     kernel::argument,
+    maps::bucket_of,
     request::{Request, address, monotonic},
-    streams::{self, Account, Run, bucket_of},
+    streams::{self, Account, Run},
 };
 
 /// When a request was created, issued and completed. 0 is not known.

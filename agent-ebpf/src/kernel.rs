@@ -10,7 +10,6 @@ use agent_ebpf::{
     baseline::group_mark,
     block::BlockOffsets,
     layout::{ABSENT, Offsets, PF_KTHREAD, Settings},
-    owner::KernelFamily,
     throttle::mark,
 };
 use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
@@ -96,9 +95,10 @@ impl Task {
         load::<u32>(self.0, frozen!(OFFSETS.task_flags)) & PF_KTHREAD != 0
     }
 
+    /// The first 8 bytes of its name.
     #[inline(always)]
-    pub(crate) fn kernel_family(self) -> KernelFamily {
-        KernelFamily::of_name(load(self.0, frozen!(OFFSETS.task_comm)))
+    pub(crate) fn name(self) -> u64 {
+        load(self.0, frozen!(OFFSETS.task_comm))
     }
 
     #[inline(always)]

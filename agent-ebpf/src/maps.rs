@@ -3,7 +3,7 @@
 use core::ops::{Deref, DerefMut};
 
 use agent_ebpf::{
-    baseline,
+    baseline, bucket,
     layout::{
         CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SlotInfo,
         cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
@@ -133,6 +133,13 @@ pub(crate) fn count_lost_name() {
     if let Some(mut control) = value(&CONTROL, 0) {
         atomic_add(&mut control.names_lost, 1);
     }
+}
+
+/// [`bucket::of_ns`], apart: the verifier goes through it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
+    bucket::of_ns(ns) as u64
 }
 
 /// Counts a wait in the histogram of run-queue delay.

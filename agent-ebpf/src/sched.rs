@@ -5,10 +5,9 @@
 
 use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
-    bucket,
     history::Slice,
     layout::{ABSENT, CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
-    owner::Owner,
+    owner::{KernelFamily, Owner},
     throttle::Interval,
 };
 use aya_ebpf::programs::BtfTracePointContext;
@@ -16,7 +15,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::{
     clock,
     kernel::{RunQueue, Task, argument, frozen},
-    maps::{self, Value},
+    maps::{self, Value, bucket_of},
     segment::{self, Wait, leave_open},
 };
 
@@ -38,11 +37,11 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let owner = if pid == 0 {
         Owner::IDLE
     } else {
-        owner_of(next, cpu, pid)
+        owner_of(next, cpu, number, pid)
     };
     let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
     if prev.last_arrival() > cpu.last_switch {
-        catch_up(cpu, number, prev);
+        catch_up(number, prev);
     }
     match advance(cpu, number, rq, now) {
         Ok(cell) => {
@@ -69,8 +68,11 @@ fn count_drop(mut cpu: Value<Cpu>, reason: Drop) {
 /// The task that leaves came in a switch for which the kernel skipped the program, as it may do
 /// silently. Its arrival is known, and how long it waited; whoever ran before is taken to have run
 /// until then.
-#[inline(always)]
-fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
+#[inline(never)]
+fn catch_up(number: u32, prev: Task) {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return;
+    };
     if cpu.last_switch == 0 {
         return;
     }
@@ -80,7 +82,7 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
         arrived: prev.last_arrival(),
         run_delay: prev.run_delay(),
         pid,
-        owner: owner_of(prev, cpu, pid).0,
+        owner: owner_of(prev, cpu, number, pid).0,
         is_new: u32::from(prev.run_count() <= 1),
         is_held: u32::from(segment::prepare_split(cpu, prev, 0, false)),
     };
@@ -334,9 +336,9 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
             &mut wait,
         );
     }
-    maps::count_delay(number, owner, bucket::of_ns(wait.contention));
+    maps::count_delay(number, owner, bucket_of(wait.contention) as usize);
     if wait.throttled != 0 {
-        maps::count_throttled(owner, bucket::of_ns(wait.throttled));
+        maps::count_throttled(owner, bucket_of(wait.throttled) as usize);
     }
 }
 
@@ -368,9 +370,9 @@ fn take_moved(mut cpu: Value<Cpu>, pid: u32, wait: &mut Wait) {
 
 /// Whose time a task's is: as it was when the task ran last, unless it is in other cgroups now.
 #[inline(always)]
-fn owner_of(task: Task, mut cpu: Value<Cpu>, pid: u32) -> Owner {
+fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
     let Some(mut set) = maps::baselines(pid) else {
-        return find_owner(task, cpu);
+        return find_owner(task, number);
     };
     let group = task.group_mark(&mut cpu.address);
     if let Some(owner) = set.owner(pid, group)
@@ -379,7 +381,7 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, pid: u32) -> Owner {
     {
         return owner;
     }
-    let owner = find_owner(task, cpu);
+    let owner = find_owner(task, number);
     if owner != Owner::OTHER {
         set.keep_owner(pid, group, owner);
     }
@@ -388,13 +390,31 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, pid: u32) -> Owner {
 
 /// Whose time a task's is, by its cgroup.
 #[inline(always)]
-fn find_owner(task: Task, cpu: Value<Cpu>) -> Owner {
+fn find_owner(task: Task, number: u32) -> Owner {
     let id = task.cgroup_id();
     // A kernel thread in a container's cgroup (vhost) works for the container.
     if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
-        return Owner::kernel(task.kernel_family());
+        return Owner(owner_by_name(task.name()));
     }
-    maps::owner_of_cgroup(cpu, id)
+    Owner(owner_by_cgroup(number, id))
+}
+
+/// The account of kernel threads with such a name. A global function, as [`fold`]; apart, for most
+/// tasks are known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn owner_by_name(name: u64) -> u32 {
+    Owner::kernel(KernelFamily::of_name(name)).0
+}
+
+/// The slot of a cgroup, as [`owner_by_name`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn owner_by_cgroup(number: u32, id: u64) -> u32 {
+    let Some(cpu) = maps::cpu(number) else {
+        return Owner::OTHER.0;
+    };
+    maps::owner_of_cgroup(cpu, id).0
 }
 
 /// `sched_migrate_task(task, dest_cpu)`: a queued task leaves a run queue, whose lock is held. Its
@@ -424,7 +444,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         set.replace(pid, baseline, run_delay);
         return;
     }
-    let owner = owner_of(task, cpu, pid);
+    let owner = owner_of(task, cpu, number, pid);
     let Some(mut cell) = maps::cell(number, owner) else {
         return;
     };

@@ -9,7 +9,6 @@ use agent_ebpf::{
         STREAM_SETS, STREAM_WAYS, Stream, account_of, claim, device_set, issue_of, other_account,
         stream_sets,
     },
-    bucket,
     layout::Histogram,
 };
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
@@ -210,13 +209,6 @@ fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
     let add = |addend| unsafe { atomic_add(&mut *slot, addend) };
     // SAFETY: as above.
     claim(key, add, || unsafe { read_volatile(slot) }).then_some(first + way as u32)
-}
-
-/// [`bucket::of_ns`], which the verifier goes through once and not for each of three durations.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
-    bucket::of_ns(ns) as u64
 }
 
 /// Notes when a request was issued.

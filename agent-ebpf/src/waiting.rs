@@ -4,6 +4,7 @@
 use agent_ebpf::{
     baseline::SUSPECT,
     layout::{ON_RQ_QUEUED, Waiting},
+    owner::KernelFamily,
 };
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 
@@ -75,7 +76,7 @@ pub(crate) fn print(ctx: *const IterTask) {
         family: 0,
     };
     if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
-        waiting.family = 1 + task.kernel_family() as u32;
+        waiting.family = 1 + KernelFamily::of_name(task.name()) as u32;
     }
     // SAFETY: the record outlives the call.
     unsafe {

@@ -131,12 +131,15 @@ impl Attribution {
         self.devices.iter().flat_map(of_device).collect()
     }
 
-    /// Forgets what an owner waited, and what others waited for it.
+    /// Forgets an owner: what it waited, and others for it, has no name then.
     pub fn forget(&mut self, stream: &Stream) {
         let Some(times) = self.devices.get_mut(&stream.device) else {
             return;
         };
-        times.waits.remove(&(stream.owner, stream.operation));
+        if let Some(wait) = times.waits.remove(&(stream.owner, stream.operation)) {
+            let nobody = (DiskOwner::Other, stream.operation);
+            times.waits.entry(nobody).or_default().add(&wait);
+        }
         let is_left = times.waits.keys().any(|(owner, _)| *owner == stream.owner);
         if !is_left {
             for wait in times.waits.values_mut() {
@@ -146,11 +149,6 @@ impl Attribution {
                 }
             }
         }
-    }
-
-    /// Forgets a device that is gone.
-    pub fn forget_device(&mut self, device: DeviceId) {
-        self.devices.remove(&device);
     }
 }
 

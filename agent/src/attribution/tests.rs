@@ -138,6 +138,11 @@ fn who_is_forgotten_is_waited_for_by_nobody() {
     attribution.forget(&gone);
     let waits = attribution.waits();
     assert!(!waits.contains_key(&gone));
+    let nobody = Stream {
+        owner: DiskOwner::Other,
+        ..gone
+    };
+    assert_eq!(waits[&nobody].device_ns, 30 * MS);
     let left = wait_of(&waits, 2);
     assert_eq!(
         left.neighbor_ns,

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -148,22 +147,19 @@ impl Disks {
     /// Cgroups with processes whose I/O counts for one above them, because the controller is not
     /// enabled for them.
     pub(super) fn unaccounted(&self, cpu: &Cgroups) -> Vec<String> {
-        let is_apart: Box<dyn Fn(&OsStr, &Path) -> bool> = match &self.owners {
-            Owners::Same(Version::V2) => Box::new(|_, folder| {
-                // The root of the tree has no type, and owns what nobody else does.
-                folder.join("io.stat").exists() || !folder.join("cgroup.type").exists()
-            }),
-            Owners::Own(own, _) => {
-                let ids = own.ids();
-                let paths: BTreeSet<&OsStr> = ids.iter().filter_map(|id| own.path(*id)).collect();
-                Box::new(move |path, _| paths.contains(path))
-            }
-            Owners::Same(Version::V1) | Owners::Hidden(_) => return Vec::new(),
+        let own = match &self.owners {
+            Owners::Own(own, _) => Some(own.paths()),
+            Owners::Same(_) | Owners::Hidden(_) => None,
         };
         let lacking = cpu.ids().into_iter().filter_map(|id| {
             let (path, folder) = (cpu.path(id)?, cpu.folder(id)?);
             let has_processes = read::line(&folder.join("cgroup.procs")).is_some();
-            (has_processes && !is_apart(path, &folder)).then(|| display_path(path))
+            let has_account = match (&own, &self.owners) {
+                (Some(paths), _) => paths.contains(path),
+                (None, Owners::Same(Version::V2)) => has_io_files(&folder),
+                (None, _) => true,
+            };
+            (has_processes && !has_account).then(|| display_path(path))
         });
         lacking.collect()
     }
@@ -267,6 +263,11 @@ impl Disks {
             .filter_map(|id| Some((id, cgroup(id)?)))
             .collect()
     }
+}
+
+/// The root of the tree has no type, and owns what nobody else does.
+fn has_io_files(folder: &Path) -> bool {
+    folder.join("io.stat").exists() || !folder.join("cgroup.type").exists()
 }
 
 fn figures(tree: &Cgroups, version: Version, id: CgroupId) -> Option<IoFigures> {

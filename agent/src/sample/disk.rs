@@ -114,6 +114,20 @@ pub struct DiskWait {
     pub unattributed_ns: u64,
 }
 
+impl DiskWait {
+    /// Adds what another holds.
+    pub fn add(&mut self, more: &DiskWait) {
+        let sum = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        for (culprit, ns) in &more.neighbor_ns {
+            sum(self.neighbor_ns.entry(*culprit).or_default(), *ns);
+        }
+        sum(&mut self.self_ns, more.self_ns);
+        sum(&mut self.device_ns, more.device_ns);
+        sum(&mut self.held_ns, more.held_ns);
+        sum(&mut self.unattributed_ns, more.unattributed_ns);
+    }
+}
+
 /// How queue and device time of a device's requests are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {

@@ -162,6 +162,12 @@ impl Cgroups {
         ids.filter(|id| self.exists(*id)).collect()
     }
 
+    /// Paths of all that exist.
+    pub fn paths(&self) -> BTreeSet<&OsStr> {
+        let all = self.tree.iter().filter(|(id, ..)| self.exists(*id));
+        all.map(|(_, path, _)| path).collect()
+    }
+
     /// The path of a cgroup from the hierarchy's root.
     pub fn path(&self, id: CgroupId) -> Option<&OsStr> {
         self.tree.path(id)

@@ -218,16 +218,13 @@ impl BlockReader {
         for cpu in 0..=self.maps.shape.cpus {
             add(&mut sums, &self.maps.cpu(cpu));
         }
-        let totals = self.streams.totals.iter();
-        let others = totals.filter(|(stream, _)| stream.owner == DiskOwner::Other);
-        let requests = |(_, total): (&Stream, &Total)| total.account.requests;
         DiskHealth {
             seen: sums.seen,
             accounted: sums.accounted,
             partial: sums.partial,
             not_io: sums.not_io,
             no_device: sums.no_device,
-            other_streams: others.map(requests).sum(),
+            other_streams: self.streams.without_place,
             records_lost: self.rings.lost + self.no_room + sums.unrecorded,
             sampled: self.sampled,
             recursion_misses: None,

@@ -93,6 +93,8 @@ pub(super) struct Streams {
     places: Vec<Option<Tracked>>,
     others: BTreeMap<usize, (Stream, Box<Last>)>,
     pub(super) totals: BTreeMap<Stream, Total>,
+    /// Requests of streams that found no place.
+    pub(super) without_place: u64,
 }
 
 impl Streams {
@@ -101,6 +103,7 @@ impl Streams {
             places: (0..STREAMS).map(|_| None).collect(),
             others: BTreeMap::new(),
             totals: BTreeMap::new(),
+            without_place: 0,
         }
     }
 
@@ -136,7 +139,7 @@ impl Streams {
                 device,
                 operation,
             };
-            self.totals.entry(stream).or_default().join();
+            self.totals.entry(stream).or_default().take_place();
             *slot = Some(Tracked {
                 key,
                 stream,
@@ -176,6 +179,7 @@ impl Streams {
             let device = (number / OPERATIONS) as u32;
             let account = [maps.other(device, stream.operation)];
             if let Some(grown) = advance(maps, account.into_iter(), last) {
+                self.without_place += grown.requests();
                 self.totals.entry(*stream).or_default().add(&grown);
             }
         }
@@ -248,7 +252,7 @@ impl Streams {
         }
     }
 
-    /// Forgets those that are gone for long, and returns them.
+    /// Forgets those that are gone for long, and returns them: what they did is nobody's then.
     pub(super) fn forget(&mut self, now: Duration) -> Vec<Stream> {
         let is_old = |total: &Total| {
             total
@@ -258,14 +262,23 @@ impl Streams {
         let old = self.totals.iter().filter(|(_, total)| is_old(total));
         let old: Vec<Stream> = old.map(|(stream, _)| *stream).collect();
         for stream in &old {
-            self.totals.remove(stream);
+            if let Some(total) = self.totals.remove(stream) {
+                self.totals.entry(nobody(stream)).or_default().join(&total);
+            }
         }
         old
     }
 }
 
 impl Total {
-    fn join(&mut self) {
+    /// Adds what another holds.
+    fn join(&mut self, other: &Total) {
+        self.account.add(&other.account);
+        self.seen_issued += other.seen_issued;
+        self.unseen += other.unseen;
+    }
+
+    fn take_place(&mut self) {
         self.places += 1;
         self.gone_at = None;
     }
@@ -275,6 +288,14 @@ impl Total {
         if self.places == 0 {
             self.gone_at = Some(now);
         }
+    }
+}
+
+/// The stream of all that have no name, on the same device.
+pub(super) fn nobody(stream: &Stream) -> Stream {
+    Stream {
+        owner: DiskOwner::Other,
+        ..*stream
     }
 }
 

@@ -98,6 +98,9 @@ fn a_place_goes_to_another_without_a_loss() {
     assert_eq!(streams.forget(now + TOLD), []);
     let later = now + TOLD + Duration::from_secs(1);
     assert_eq!(streams.forget(later), [stream(42)]);
+    let unnamed = super::nobody(&stream(42));
+    assert_eq!(streams.totals[&unnamed].account.requests, 11);
+    assert_eq!(streams.without_place, 0);
 }
 
 #[test]

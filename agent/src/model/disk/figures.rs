@@ -31,7 +31,7 @@ enum Growth {
     By(IoStat),
     /// It is not known.
     Unknown,
-    /// It was not read, for it had no requests.
+    /// It was not read at the end, for it had no requests in the interval.
     Unread,
 }
 
@@ -124,8 +124,9 @@ impl<'a> Figures<'a> {
 
     fn is_limited(&self, id: CgroupId) -> Option<bool> {
         let (mut limited, mut at_root) = (Some(false), false);
-        for (_, cgroup) in self.path(id) {
-            let own = cgroup.figures.as_ref().and_then(|figures| figures.limited);
+        for (id, cgroup) in self.path(id) {
+            let (first, last) = self.readings(id, Some);
+            let own = last.or(first).and_then(|figures| figures.limited);
             at_root = cgroup.parent.is_none();
             // The root of version 2 has no limits.
             match own.or((at_root && self.after.recursive).then_some(false)) {
@@ -143,7 +144,7 @@ impl<'a> Figures<'a> {
         let growth = match (first, last) {
             (Some(first), Some(last)) => self.difference(first, last),
             (None, Some(last)) if self.is_new(id) => self.difference(&none, last),
-            (None, None) if !is_active => return Growth::Unread,
+            (_, None) if !is_active => return Growth::Unread,
             _ => None,
         };
         growth.map_or(Growth::Unknown, Growth::By)

@@ -112,7 +112,7 @@ fn limits_count_on_the_whole_path_and_pressure_at_the_boundary() {
 
 #[test]
 fn requests_of_a_cgroup_that_was_not_read_are_in_nobodys_figures() {
-    let (mut scene, _) = nested();
+    let (mut scene, vda) = nested();
     for disk in scene.disks() {
         disk.cgroups.get_mut(&CgroupId(4)).unwrap().figures = None;
     }
@@ -123,6 +123,16 @@ fn requests_of_a_cgroup_that_was_not_read_are_in_nobodys_figures() {
         .accounts
         .retain(|stream, _| stream.owner != DiskOwner::Cgroup(CgroupId(4)));
     assert_eq!(own(&scene.model()), [Some(10), Some(50)], "it had none");
+    // It was read once, and had no requests since.
+    scene.kernel_read(4, vda, 0);
+    let [_, after] = scene.disks();
+    after.cgroups.get_mut(&CgroupId(4)).unwrap().figures = None;
+    assert_eq!(own(&scene.model()), [Some(10), Some(50)]);
+    let limited = row(&scene.model().entities, "/s/a.service")
+        .io
+        .unwrap()
+        .limited;
+    assert_eq!(limited, Some(false));
 }
 
 #[test]

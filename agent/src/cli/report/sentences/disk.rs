@@ -87,7 +87,7 @@ fn parts(findings: &Findings, all: &DiskUsage, culprits: Option<&Culprits>) -> V
             }
             DiskCause::SelfInflicted => "behind its own requests",
             DiskCause::Device => "the device itself",
-            DiskCause::Held => "held back by the I/O scheduler",
+            DiskCause::Held => "held back while the device was idle",
             DiskCause::Unattributed => "not known",
         };
         parts.push((all.part(cause), what.into()));

@@ -31,12 +31,12 @@ fn a_noisy_neighbor_on_a_disk_in_a_pipe() {
             db.service      0.05       0        0 %                       1.00
             backup.service  0.10       0        0 %                       1.00
 
-                                                     queue   queue  device  device
-            entity          disk        req/s  MB/s    p50     p99     p50     p99  causes
-            db.service      vda write     102   6.7  68 ms  192 ms   10 ms   48 ms  neighbor 72 %, device 28 %
-            backup.service  vda read      512    34  41 ms   44 ms   12 ms   13 ms  self 83 %, device 10 %, neighbor 8 %
-            device          vda flush      10   0.7  <1 µs    1 µs    6 ms  6.6 ms  device 100 %
-            db.service      loop0 read    5.0   0.3  94 µs  102 µs   10 ms   11 ms  device 100 %
+                                                     queue   queue  device  device   total
+            entity          disk        req/s  MB/s    p50     p99     p50     p99     p99  causes
+            db.service      vda write     102   6.7  68 ms  192 ms   10 ms   48 ms  272 ms  neighbor 72 %, device 28 %
+            backup.service  vda read      512    34  41 ms   44 ms   12 ms   13 ms   52 ms  self 83 %, device 10 %, neighbor 8 %
+            device          vda flush      10   0.7  <1 µs    1 µs    6 ms  6.6 ms  6.6 ms  device 100 %
+            db.service      loop0 read    5.0   0.3  94 µs  102 µs   10 ms   11 ms   13 ms  device 100 %
 
             Host web-1: 0.15 of 2 CPUs busy, 0 in interrupts, 0 stolen, 1.85 idle; tasks waited for 0
             Disks: vda 664 requests/s, 44 MB/s, 52 ms each; loop0 (/srv/data.img; through other disks, not counted) 5.0 requests/s, 0.3 MB/s, 11 ms each
@@ -71,12 +71,12 @@ fn a_noisy_neighbor_on_a_disk_in_80_columns() {
             db.service      0.05       0        0 %                       1.00
             backup.service  0.10       0        0 %                       1.00
 
-                                                      queue  device
-            entity          disk        req/s  MB/s     p99     p99  causes
-            db.service      vda write     102   6.7  192 ms   48 ms  neighbor 72 %
-            backup.service  vda read      512    34   44 ms   13 ms  self 83 %
-            device          vda flush      10   0.7    1 µs  6.6 ms  device 100 %
-            db.service      loop0 read    5.0   0.3  102 µs   11 ms  device 100 %
+                                                      queue  device   total
+            entity          disk        req/s  MB/s     p99     p99     p99  causes
+            db.service      vda write     102   6.7  192 ms   48 ms  272 ms  neighbor 72 %
+            backup.service  vda read      512    34   44 ms   13 ms   52 ms  self 83 %
+            device          vda flush      10   0.7    1 µs  6.6 ms  6.6 ms  device 100 %
+            db.service      loop0 read    5.0   0.3  102 µs   11 ms   13 ms  device 100 %
 
             Host web-1: 0.15 of 2 CPUs busy, 0 in interrupts, 0 stolen, 1.85 idle; tasks
               waited for 0
@@ -112,12 +112,12 @@ fn a_noisy_neighbor_on_a_disk_in_120_columns() {
             db.service      0.05       0        0 %                       1.00
             backup.service  0.10       0        0 %                       1.00
 
-                                                     queue   queue  device  device
-            entity          disk        req/s  MB/s    p50     p99     p50     p99  causes
-            db.service      vda write     102   6.7  68 ms  192 ms   10 ms   48 ms  neighbor 72 %, device 28 %
-            backup.service  vda read      512    34  41 ms   44 ms   12 ms   13 ms  self 83 %, device 10 %, neighbor 8 %
-            device          vda flush      10   0.7  <1 µs    1 µs    6 ms  6.6 ms  device 100 %
-            db.service      loop0 read    5.0   0.3  94 µs  102 µs   10 ms   11 ms  device 100 %
+                                                     queue   queue  device  device   total
+            entity          disk        req/s  MB/s    p50     p99     p50     p99     p99  causes
+            db.service      vda write     102   6.7  68 ms  192 ms   10 ms   48 ms  272 ms  neighbor 72 %, device 28 %
+            backup.service  vda read      512    34  41 ms   44 ms   12 ms   13 ms   52 ms  self 83 %, device 10 %, neighbor 8 %
+            device          vda flush      10   0.7  <1 µs    1 µs    6 ms  6.6 ms  6.6 ms  device 100 %
+            db.service      loop0 read    5.0   0.3  94 µs  102 µs   10 ms   11 ms   13 ms  device 100 %
 
             Host web-1: 0.15 of 2 CPUs busy, 0 in interrupts, 0 stolen, 1.85 idle; tasks waited for 0
             Disks: vda 664 requests/s, 44 MB/s, 52 ms each; loop0 (/srv/data.img; through other disks, not counted) 5.0 requests/s,
@@ -145,10 +145,10 @@ fn a_slow_disk_a_limited_job_and_doubts() {
               db.service waited 20 ms per request on sda (reads, p99 22 ms): 88 % the device itself, 10 % not
                 known, 2 % behind requests of others
 
-                                                  queue   queue  device  device
-            entity       disk       req/s  MB/s     p50     p99     p50     p99  causes
-            db.service   sda read      40   2.6  1.1 ms  1.2 ms   20 ms   22 ms  device 88 %, unattributed 10 %
-            job.service  sda write    2.0   0.1  1.1 ms  1.2 ms   20 ms   22 ms  device 100 %
+                                                  queue  device  total
+            entity       disk       req/s  MB/s     p99     p99    p99  causes
+            db.service   sda read      40   2.6  1.2 ms   22 ms  22 ms  device 88 %, unattributed 10 %
+            job.service  sda write    2.0   0.1  1.2 ms   22 ms  22 ms  device 100 %
 
             Host web-1: 0 of 2 CPUs busy, 0 in interrupts, 0 stolen, 2.00 idle; tasks waited for 0
             Disks: sda 42 requests/s, 2.8 MB/s, 20 ms each

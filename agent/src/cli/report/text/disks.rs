@@ -22,19 +22,25 @@ use crate::{
 const TRIFLE: f64 = 0.02;
 /// Causes of less than this part of the time are left out.
 const LEAST_PART: f64 = 0.005;
-/// Whether medians are shown, and how many causes: the more the wider the page.
-const LAYOUTS: [(Medians, usize); 5] = [
-    (Medians::Shown, 5),
-    (Medians::Shown, 2),
-    (Medians::Hidden, 3),
-    (Medians::Hidden, 2),
-    (Medians::Hidden, 1),
+/// Times that are shown, and how many causes: the more the wider the page.
+const LAYOUTS: [(Times, usize); 7] = [
+    (Times::All, 5),
+    (Times::All, 2),
+    (Times::Tails, 3),
+    (Times::Tails, 2),
+    (Times::Tails, 1),
+    (Times::Parts, 2),
+    (Times::Parts, 1),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Medians {
-    Shown,
-    Hidden,
+enum Times {
+    /// Medians as well.
+    All,
+    /// No medians.
+    Tails,
+    /// Nor the whole time.
+    Parts,
 }
 
 /// What one row did on one device with one operation.
@@ -51,9 +57,9 @@ pub(super) fn render(page: &mut Page, findings: &Findings) {
         return;
     }
     page.gap();
-    let fits = |layout: &(Medians, usize)| page.fits(&table(findings, shown, *layout));
+    let fits = |layout: &(Times, usize)| page.fits(&table(findings, shown, *layout));
     let layout = LAYOUTS.into_iter().find(fits);
-    let layout = layout.unwrap_or((Medians::Hidden, 1));
+    let layout = layout.unwrap_or((Times::Parts, 1));
     page.table(0, &table(findings, shown, layout));
     if let Some(more) = sentences::more(hidden.len(), ["more", "more"]) {
         page.paragraph(0, ASIDE, &more);
@@ -125,7 +131,7 @@ fn is_worth(findings: &Findings, line: &Line) -> bool {
     findings.question.top.is_some() || usage.errors > 0 || waited >= Some(TRIFLE)
 }
 
-fn table(findings: &Findings, shown: &[Line], (medians, causes): (Medians, usize)) -> Table {
+fn table(findings: &Findings, shown: &[Line], (times, causes): (Times, usize)) -> Table {
     let cells = |cell: &dyn Fn(&DiskUsage) -> String| -> Vec<String> {
         let usages = shown.iter().map(|line| line.part.usage.as_ref());
         usages
@@ -162,14 +168,18 @@ fn table(findings: &Findings, shown: &[Line], (medians, causes): (Medians, usize
             cells(&|usage| per_second(usage.bytes as f64 / 1e6)),
         ),
     ];
-    if medians == Medians::Shown {
+    if times == Times::All {
         columns.push(right(["queue", "p50"], queue(0.5)));
     }
     columns.push(right(["queue", "p99"], queue(0.99)));
-    if medians == Medians::Shown {
+    if times == Times::All {
         columns.push(right(["device", "p50"], device(0.5)));
     }
     columns.push(right(["device", "p99"], device(0.99)));
+    if times != Times::Parts {
+        let total = cells(&|usage| at(usage.total.as_ref(), 0.99));
+        columns.push(right(["total", "p99"], total));
+    }
     columns.push(left(
         ["", "causes"],
         cells(&|usage| waited_for(usage, causes)),
