@@ -8,7 +8,7 @@ use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
-use tests::disk::scene::{Act, Staging, Told};
+use tests::disk::scene::{Act, Staging, Told, undisturbed};
 use tests::load::{Load, Plan};
 use tests::report::crosstalk;
 use tests::shape::{Mode, Shape, Transfer};
@@ -38,7 +38,7 @@ fn reads(threads: usize) -> Shape {
 
 fn told() -> &'static Told {
     static TOLD: OnceLock<Told> = OnceLock::new();
-    TOLD.get_or_init(stage)
+    TOLD.get_or_init(|| undisturbed(stage, |told| told))
 }
 
 fn stage() -> Told {

@@ -9,7 +9,7 @@ use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
-use tests::disk::scene::{Staging, Told};
+use tests::disk::scene::{Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
 use tests::disk::scsi_debug::{self, BAD_SECTOR, Fault, ScsiDebug};
 use tests::load::Plan;
@@ -49,7 +49,7 @@ struct Came {
 
 fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
-    SHARED.get_or_init(stage)
+    SHARED.get_or_init(|| undisturbed(stage, |shared| &shared.told))
 }
 
 fn stage() -> Shared {
@@ -167,7 +167,13 @@ fn assert_stacked(test: &'static str) {
     };
     let lower = below.iter().find(|(name, _)| *name == test);
     let below = DiskReport::of(&told.document, &lower.expect("it has one below").1);
-    println!("{}\n{}", above.describe(), below.describe());
+    println!(
+        "{:?} {:?}\n{}\n{}",
+        act.tallies,
+        act.grown,
+        above.describe(),
+        below.describe()
+    );
     assert_eq!(above.device()["stacked"], true, "{}", above.describe());
     assert_eq!(below.device()["stacked"], false, "{}", below.describe());
     let (path, tally) = (&act.paths[0], act.tallies[0]);

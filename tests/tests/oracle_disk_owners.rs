@@ -11,7 +11,7 @@ use tests::disk::filesystem::{self, FileSystem};
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
-use tests::disk::scene::{Staging, Told};
+use tests::disk::scene::{Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
 use tests::load::Plan;
 use tests::report::Running;
@@ -63,7 +63,7 @@ impl Kept {
 
 fn told() -> &'static Told {
     static TOLD: OnceLock<Told> = OnceLock::new();
-    TOLD.get_or_init(stage)
+    TOLD.get_or_init(|| undisturbed(stage, |told| told))
 }
 
 fn stage() -> Told {

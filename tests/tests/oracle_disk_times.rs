@@ -10,7 +10,7 @@ use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
-use tests::disk::scene::{Act, Staging, Told};
+use tests::disk::scene::{Act, Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
 use tests::shape::{Mode, Shape, Transfer};
 
@@ -42,7 +42,7 @@ fn slow(delay: Duration) -> NullPlan {
 
 fn told() -> &'static Told {
     static TOLD: OnceLock<Told> = OnceLock::new();
-    TOLD.get_or_init(stage)
+    TOLD.get_or_init(|| undisturbed(stage, |told| told))
 }
 
 fn stage() -> Told {

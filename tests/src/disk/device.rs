@@ -94,6 +94,11 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// All of them.
+    pub fn requests(&self) -> u64 {
+        self.reads + self.writes + self.discards + self.flushes
+    }
+
     fn parse(text: &str) -> Self {
         let fields: Vec<u64> = text
             .split_whitespace()
