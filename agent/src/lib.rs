@@ -9,5 +9,6 @@ pub mod host;
 pub mod kernel;
 pub mod model;
 pub mod observe;
+pub mod otlp;
 pub mod sample;
 pub mod signal;
