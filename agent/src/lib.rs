@@ -4,6 +4,7 @@
 pub mod attribution;
 pub mod capability;
 pub mod cli;
+pub mod config;
 pub mod entity;
 pub mod host;
 pub mod kernel;
