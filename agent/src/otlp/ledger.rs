@@ -95,23 +95,25 @@ impl Ledger {
         if model.length.is_zero() {
             return;
         }
-        if start.abs_diff(self.now) > nanoseconds(CLOCK_WAS_SET) && self.now != 0 {
+        if start.abs_diff(self.now) > nanoseconds(CLOCK_WAS_SET) {
             // Series that go on would have points before their start, or on the same instant.
             self.entities.clear();
+            self.now = 0;
         }
-        let start = if start < self.now || self.now == 0 {
+        let start = if self.now == 0 {
             start
         } else {
-            self.now
+            start.min(self.now)
         };
-        self.now = end.max(start.saturating_add(1));
+        self.now = end.max(self.now.max(start).saturating_add(1));
         let span = Span {
             start,
             end: self.now,
             seconds: model.seconds(),
         };
+        let mut room = self.limits.series.saturating_sub(self.series());
         for (index, row) in model.entities.rows.iter().enumerate() {
-            self.add_row(&Of { model, index, row }, span);
+            self.add_row(&Of { model, index, row }, span, &mut room);
         }
         self.end_others(model);
         let own = Own {
@@ -139,8 +141,7 @@ impl Ledger {
         }
     }
 
-    fn add_row(&mut self, of: &Of<'_>, span: Span) {
-        let room = self.limits.series.saturating_sub(self.series());
+    fn add_row(&mut self, of: &Of<'_>, span: Span, room: &mut usize) {
         let whose = Whose::Entity(of.row.key.clone());
         let is_new = !self.entities.contains_key(&whose);
         let (host, limits) = (&self.host, self.limits);
@@ -153,18 +154,17 @@ impl Ledger {
         } else {
             limits.calm
         };
-        let mut room = room;
         for (number, metric) in METRICS.iter().enumerate().filter(|(_, m)| m.tier <= tier) {
             for (attributes, amount) in points_of(metric, number, of, entity, limits, span) {
                 let is_known = entity.has(number, &attributes);
                 if !is_known && amount.is_nothing() {
                     continue;
                 }
-                if !is_known && room == 0 {
+                if !is_known && *room == 0 {
                     self.refused += 1;
                     continue;
                 }
-                room -= usize::from(!is_known);
+                *room -= usize::from(!is_known);
                 entity.add(number, attributes, &amount, span);
             }
         }

@@ -4,9 +4,12 @@
 //! interval, so that a series only grows from its start on. Only this folder knows protobuf.
 
 pub mod amount;
+mod backoff;
+pub mod delivery;
 pub mod document;
 pub mod encode;
 pub mod ledger;
 mod measure;
 pub mod registry;
 pub mod resource;
+pub mod transport;
