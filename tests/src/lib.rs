@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod capability;
+pub mod certificates;
 pub mod cgroup;
 pub mod load;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! A receiver of OTLP metrics in this process, over HTTP or gRPC, that answers as a script says and remembers all.
 
+mod connection;
 mod grpc;
 mod http;
 
@@ -12,6 +13,9 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
 
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificates::Certificates;
 use crate::metrics;
 
 /// What a receiver does with a request.
@@ -91,6 +95,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub struct Sink {
     address: SocketAddr,
+    is_tls: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -101,8 +106,28 @@ impl Sink {
         Self::on(listener, protocol, script)
     }
 
+    /// Talks TLS alone, and only to those who show a certificate.
+    pub fn with_tls(protocol: Protocol, certificates: &Certificates) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::serve(
+            listener,
+            protocol,
+            &[],
+            Some(certificates.acceptor(protocol)),
+        )
+    }
+
     /// Listens there.
     pub fn on(listener: TcpListener, protocol: Protocol, script: &[Reply]) -> Self {
+        Self::serve(listener, protocol, script, None)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        protocol: Protocol,
+        script: &[Reply],
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let address = listener.local_addr().expect("it is bound");
         listener.set_nonblocking(true).expect("a socket of ours");
         let state = State {
@@ -111,6 +136,7 @@ impl Sink {
         };
         let sink = Self {
             address,
+            is_tls: tls.is_some(),
             state: Arc::new(Mutex::new(state)),
         };
         let serving = sink.clone();
@@ -118,20 +144,16 @@ impl Sink {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            runtime.expect("a runtime").block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                match protocol {
-                    Protocol::Http => http::serve(listener, serving).await,
-                    Protocol::Grpc => grpc::serve(listener, serving).await,
-                }
-            });
+            let serve = connection::serve(listener, tls, protocol, serving);
+            runtime.expect("a runtime").block_on(serve);
         });
         sink
     }
 
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://localhost:{}", self.address.port())
     }
 
     /// All requests so far.

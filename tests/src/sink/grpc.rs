@@ -3,26 +3,27 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::codec::CompressionEncoding;
-use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Reply, Sink, taken};
 
-pub(super) async fn serve(listener: tokio::net::TcpListener, sink: Sink) {
+pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, sink: Sink) {
     let service = MetricsServiceServer::new(sink).accept_compressed(CompressionEncoding::Gzip);
-    let served = Server::builder()
-        .add_service(service)
-        .serve_with_incoming(TcpIncoming::from(listener))
+    // An agent that ends may leave in the middle.
+    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         .await;
-    served.expect("it serves until the test ends");
 }
 
 #[tonic::async_trait]

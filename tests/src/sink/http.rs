@@ -10,20 +10,16 @@ use hyper::{Request, Response, StatusCode, service::service_fn};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Reply, Sink, taken};
 
-pub(super) async fn serve(listener: tokio::net::TcpListener, sink: Sink) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let sink = sink.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(|request| answer(request, sink.clone()));
-            // A connection that was cut on purpose ends with an error.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer)
-                .await;
-        });
-    }
+pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, sink: Sink) {
+    let answer = service_fn(|request| answer(request, sink.clone()));
+    // A connection that was cut on purpose ends with an error.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), answer)
+        .await;
 }
 
 async fn answer(request: Request<Incoming>, sink: Sink) -> Result<Response<Full<Bytes>>, Error> {
