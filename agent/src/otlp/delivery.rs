@@ -18,7 +18,7 @@ use crate::{
     otlp::{
         backoff::Backoff,
         encode::{self, Part},
-        ledger::Ledger,
+        ledger::{Ledger, Life},
         measure::Exported,
         transport::{Answer, Transport, TransportError},
     },
@@ -184,7 +184,10 @@ impl Delivery {
                 });
                 Ok(self.halves(&chunk))
             }
-            Answer::Refused { .. } => {
+            Answer::Refused { divide, .. } => {
+                if divide {
+                    self.give_up_ended(&chunk);
+                }
                 self.shared.count(|exported| {
                     exported.requests_refused += 1;
                     exported.points_refused += points;
@@ -210,6 +213,14 @@ impl Delivery {
             encode::parts(&ledger).filter(wanted).collect()
         };
         vec![of(one), of(other)]
+    }
+
+    /// What the receiver does not want of those who are gone will never be different.
+    fn give_up_ended(&self, chunk: &[Part]) {
+        let ended = chunk.iter().filter(|part| part.told.life != Life::Alive);
+        for part in ended {
+            self.shared.ledger().taken(&part.whose, part.told);
+        }
     }
 
     /// Reads the certificates anew. Where they cannot be used, the old ones stay.

@@ -129,3 +129,56 @@ fn buckets(counts: &Counts) -> Buckets {
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use agent_ebpf::bucket::of_ns;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(durations: &[u64]) -> ExponentialHistogramDataPoint {
+        let mut counts = Counts::default();
+        for ns in durations {
+            counts.change()[of_ns(*ns)] += 1;
+        }
+        let when = When {
+            start: 1,
+            at: 2,
+            is_stale: false,
+        };
+        let sum = durations.iter().sum();
+        histogram(&[], when, &Amount::Histogram(counts, Some(sum))).unwrap()
+    }
+
+    #[test]
+    fn nothing_counted_has_no_buckets() {
+        let point = encoded(&[]);
+        assert_eq!((point.count, point.zero_count), (0, 0));
+        assert!(point.positive.unwrap().bucket_counts.is_empty());
+    }
+
+    proptest! {
+        /// By the data model of OpenTelemetry: bucket `i` holds values in (base^i, base^(i+1)]
+        /// with base 2^(2^-scale).
+        #[test]
+        fn a_value_is_in_the_bucket_that_the_data_model_says(ns in 2_000u64..40_000_000_000) {
+            let point = encoded(&[ns]);
+            let buckets = point.positive.unwrap();
+            prop_assert_eq!(&buckets.bucket_counts, &vec![1]);
+            let base = 2f64.powf(2f64.powi(-point.scale));
+            let (lower, upper) = (base.powi(buckets.offset), base.powi(buckets.offset + 1));
+            let seconds = ns as f64 / 1e9;
+            let around = lower * 0.999..upper * 1.001;
+            prop_assert!(around.contains(&seconds), "{seconds} in {around:?}");
+        }
+
+        #[test]
+        fn count_is_the_sum_of_all_buckets(durations in prop::collection::vec(0u64..1 << 42, 0..50)) {
+            let point = encoded(&durations);
+            let positive: u64 = point.positive.unwrap().bucket_counts.iter().sum();
+            prop_assert_eq!(point.count, durations.len() as u64);
+            prop_assert_eq!(point.count, positive + point.zero_count);
+        }
+    }
+}

@@ -74,3 +74,48 @@ fn answer(status: &Status) -> Answer {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn exhaustion_is_tried_again_only_where_the_receiver_says_when() {
+        let code = Code::ResourceExhausted;
+        let refused = answer(&Status::new(code, "full"));
+        assert!(
+            matches!(refused, Answer::Refused { divide: true, .. }),
+            "{refused:?}"
+        );
+        let wait = Duration::from_secs(7);
+        let details = ErrorDetails::with_retry_info(Some(wait));
+        let later = answer(&Status::with_error_details(code, "full", details));
+        assert!(matches!(later, Answer::TryAgain { after: Some(after), .. } if after == wait));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let is_tried_again =
+            |code| matches!(answer(&Status::new(code, "")), Answer::TryAgain { .. });
+        for code in [
+            Code::Unavailable,
+            Code::Aborted,
+            Code::DeadlineExceeded,
+            Code::DataLoss,
+        ] {
+            assert!(is_tried_again(code), "{code}");
+        }
+        for code in [
+            Code::InvalidArgument,
+            Code::Unauthenticated,
+            Code::Unimplemented,
+            Code::Unknown,
+        ] {
+            assert!(!is_tried_again(code), "{code}");
+        }
+    }
+}

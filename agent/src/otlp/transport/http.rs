@@ -167,3 +167,48 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(value: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
+        retry_after(&headers)
+    }
+
+    #[test]
+    fn a_time_to_come_back_is_seconds_or_a_date() {
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("soon"), None);
+        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        let wait = after(&date).unwrap().as_secs();
+        assert!((98..=100).contains(&wait), "{wait}");
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let is_tried_again = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            matches!(answer(status, None, b""), Answer::TryAgain { .. })
+        };
+        for status in [429, 502, 503, 504] {
+            assert!(is_tried_again(status), "{status}");
+        }
+        for status in [200, 400, 401, 403, 404, 413, 500, 501] {
+            assert!(!is_tried_again(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_a_receiver_says_cannot_reach_a_terminal_as_it_is() {
+        let text = message(&[b"\x1b[31m\n\xff bad".as_slice(), &[b'x'; 1000]].concat());
+        assert!(
+            text.starts_with(": [31m") && text.len() <= LONGEST_MESSAGE + 4,
+            "{text}"
+        );
+        assert!(!text.contains(char::is_control));
+    }
+}
