@@ -12,6 +12,11 @@ const OTLP: &str = "OTEL_EXPORTER_OTLP";
 /// What the environment says; `get` is [`std::env::var`], or a table in tests.
 pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, ConfigError> {
     let env = Environment { get };
+    env.only("TEMPORALITY_PREFERENCE", "cumulative")?;
+    env.only(
+        "DEFAULT_HISTOGRAM_AGGREGATION",
+        "base2_exponential_bucket_histogram",
+    )?;
     let mut layer = Layer {
         interval: match env.one("CROSSTALK_INTERVAL") {
             None => env.milliseconds("OTEL_METRIC_EXPORT_INTERVAL")?,
@@ -53,6 +58,19 @@ impl Environment<'_> {
     /// An empty variable is one that is not set, says the specification.
     fn one(&self, name: &str) -> Option<String> {
         (self.get)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A choice that the agent does not offer: silence would leave a backend with what it cannot
+    /// use.
+    fn only(&self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let name = of_metrics(name);
+        match self.one(&name) {
+            Some(text) if !text.eq_ignore_ascii_case(value) => {
+                let remedy = format!("the agent has `{value}` only: unset the variable");
+                Err(wrong(&name, &text, &remedy))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn milliseconds(&self, name: &str) -> Result<Option<Time>, ConfigError> {

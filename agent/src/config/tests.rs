@@ -155,3 +155,11 @@ fn a_wrong_variable_is_named_and_a_secret_is_not_said() {
     let error = environment(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).unwrap_err();
     expect!["environment variable OTEL_EXPORTER_OTLP_PROTOCOL: `http/json` is no value for it; give one of http/protobuf, grpc"].assert_eq(&error.to_string());
 }
+
+#[test]
+fn what_the_agent_cannot_do_is_said() {
+    let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    assert_eq!(environment(&[(name, "Cumulative")]), Ok(Layer::default()));
+    let error = environment(&[(name, "delta")]).unwrap_err();
+    expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` is no value for it; the agent has `cumulative` only: unset the variable"].assert_eq(&error.to_string());
+}
