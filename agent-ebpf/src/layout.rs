@@ -271,19 +271,19 @@ pub struct Cpu {
     pub _pad: u32,
     /// Steal clock at the last switch.
     pub steal_clock: u64,
-    /// Interrupt clock at the last switch.
-    pub irq_clock: u64,
     /// Steal that did not fit into the slices so far, up to [`CARRY`].
     pub steal_carry: u64,
-    /// Interrupts, likewise.
-    pub irq_carry: u64,
     /// Where a pointer becomes a number: the verifier refuses arithmetic on pointers.
     pub address: u64,
+    /// Run-queue clock of the instant of `sync_monotonic`.
+    pub sync_rq_clock: u64,
+    /// Interrupt clock at the last switch.
+    pub irq_clock: u64,
+    /// Interrupts that did not fit, likewise.
+    pub irq_carry: u64,
     /// Tokens for the walk.
     pub tokens: Tokens,
-    /// A pair of the same instant: run-queue clock …
-    pub sync_rq_clock: u64,
-    /// … and monotonic clock.
+    /// Monotonic clock when a run was timed last.
     pub sync_monotonic: u64,
     /// Time spent in timed runs of the program.
     pub cost_ns: u64,
@@ -478,7 +478,8 @@ pub struct Waiting {
 /// An offset or index that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
-/// Where this kernel keeps what the programs read: byte offsets, from its BTF.
+/// Where this kernel keeps what the programs read: byte offsets, from its BTF. What each switch
+/// needs comes first, in one cache line or two.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable, Pod)]
 pub struct Offsets {
@@ -488,32 +489,44 @@ pub struct Offsets {
     pub arg_next: u32,
     /// Index of `prev_state`, or absent.
     pub arg_prev_state: u32,
+    /// `task_struct.se.cfs_rq`.
+    pub task_cfs_rq: u32,
+    /// `cfs_rq.rq`.
+    pub cfs_rq_rq: u32,
+    /// `rq.cpu`.
+    pub rq_cpu: u32,
+    /// `rq.clock`.
+    pub rq_clock: u32,
     /// `task_struct.pid`.
     pub task_pid: u32,
-    /// `task_struct.flags`.
-    pub task_flags: u32,
-    /// `task_struct.prio`.
-    pub task_prio: u32,
-    /// `task_struct.on_rq`.
-    pub task_on_rq: u32,
-    /// `task_struct.comm`.
-    pub task_comm: u32,
-    /// `task_struct.state` (8 bytes), or absent.
-    pub task_state_long: u32,
+    /// `task_struct.sched_info.last_arrival`.
+    pub task_last_arrival: u32,
     /// `task_struct.__state` (4 bytes), or absent.
     pub task_state_int: u32,
     /// `task_struct.cgroups`.
     pub task_cgroups: u32,
     /// `task_struct.sched_info.last_queued`.
     pub task_last_queued: u32,
-    /// `task_struct.sched_info.last_arrival`.
-    pub task_last_arrival: u32,
     /// `task_struct.sched_info.run_delay`.
     pub task_run_delay: u32,
     /// `task_struct.sched_info.pcount`.
     pub task_pcount: u32,
-    /// `task_struct.se.cfs_rq`.
-    pub task_cfs_rq: u32,
+    /// `rq.prev_steal_time_rq` or `rq.prev_steal_time`, or absent.
+    pub rq_steal: u32,
+    /// `rq.prev_irq_time`, or absent.
+    pub rq_irq: u32,
+    /// `task_struct.prio`.
+    pub task_prio: u32,
+    /// `cfs_rq.throttled_clock_self_time`, or absent.
+    pub cfs_rq_throttled_self: u32,
+    /// `task_struct.flags`.
+    pub task_flags: u32,
+    /// `task_struct.on_rq`.
+    pub task_on_rq: u32,
+    /// `task_struct.comm`.
+    pub task_comm: u32,
+    /// `task_struct.state` (8 bytes), or absent.
+    pub task_state_long: u32,
     /// `task_struct.se.sched_delayed` (1 byte), or absent.
     pub task_sched_delayed: u32,
     /// `task_struct.se.parent`.
@@ -522,24 +535,12 @@ pub struct Offsets {
     pub se_cfs_rq: u32,
     /// `sched_entity.parent`.
     pub se_parent: u32,
-    /// `cfs_rq.rq`.
-    pub cfs_rq_rq: u32,
-    /// `cfs_rq.throttled_clock_self_time`, or absent.
-    pub cfs_rq_throttled_self: u32,
     /// `cfs_rq.runtime_enabled`, or absent.
     pub cfs_rq_runtime_enabled: u32,
     /// `cfs_rq.throttled_clock_self`, or absent.
     pub cfs_rq_throttled_since: u32,
     /// `cfs_rq.throttle_count`, or absent.
     pub cfs_rq_throttle_count: u32,
-    /// `rq.clock`.
-    pub rq_clock: u32,
-    /// `rq.cpu`.
-    pub rq_cpu: u32,
-    /// `rq.prev_steal_time_rq` or `rq.prev_steal_time`, or absent.
-    pub rq_steal: u32,
-    /// `rq.prev_irq_time`, or absent.
-    pub rq_irq: u32,
     /// `css_set.dfl_cgrp` on cgroup v2, or absent.
     pub css_set_dfl_cgrp: u32,
     /// `css_set.subsys[cpu_cgrp_id]` on cgroup v1, or absent.

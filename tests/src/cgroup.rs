@@ -39,7 +39,7 @@ impl Hierarchy {
             });
         }
         rows()
-            .find(|(path, kind, _)| *kind == "cgroup2" && has_cpu(Path::new(path)))
+            .find(|(path, kind, _)| *kind == "cgroup2" && has_controller(Path::new(path), "cpu"))
             .map(|(path, ..)| Self {
                 version: Version::V2,
                 mount: path.into(),
@@ -53,9 +53,9 @@ fn mount_row(line: &str) -> Option<(&str, &str, &str)> {
     Some((fields.next()?, fields.next()?, fields.next()?))
 }
 
-fn has_cpu(mount: &Path) -> bool {
+fn has_controller(mount: &Path, wanted: &str) -> bool {
     let controllers = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
-    controllers.split_whitespace().any(|name| name == "cpu")
+    controllers.split_whitespace().any(|name| name == wanted)
 }
 
 /// A cgroup's weight. With the two extremes a busy loop starves another for many seconds.
@@ -77,6 +77,8 @@ pub struct Cgroup(Rc<Dir>);
 struct Dir {
     path: PathBuf,
     hierarchy: Hierarchy,
+    /// Where the I/O controller has the same cgroup, for those that were made with it.
+    io: Option<PathBuf>,
     // Held so that a parent is removed after its children.
     _parent: Option<Cgroup>,
 }
@@ -84,14 +86,29 @@ struct Dir {
 impl Cgroup {
     /// A new cgroup below the root, for one test.
     pub fn new() -> io::Result<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
         let hierarchy = Hierarchy::find()?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = hierarchy
-            .mount
-            .join(format!("crosstalk-test-{}-{number}", std::process::id()));
         let mount = hierarchy.mount.clone();
-        Self::make(path, hierarchy, &mount, None)
+        Self::make(mount.join(new_name()), hierarchy, &mount, None)
+    }
+
+    /// A new cgroup below the root, in the hierarchy that owns the I/O controller too.
+    pub fn with_io() -> io::Result<Self> {
+        let io = io_mount()?;
+        let plain = Self::new()?;
+        let name = plain.0.path.file_name().map(PathBuf::from);
+        let dir = io.join(name.unwrap_or_default());
+        if io.join("cgroup.subtree_control").exists() {
+            write(&io.join("cgroup.subtree_control"), "+io")?;
+        }
+        if dir != plain.0.path {
+            fs::create_dir(&dir).map_err(|error| annotate(&dir, &error))?;
+        }
+        Ok(Self(Rc::new(Dir {
+            path: plain.0.path.clone(),
+            hierarchy: plain.0.hierarchy.clone(),
+            io: Some(dir),
+            _parent: Some(plain),
+        })))
     }
 
     /// A new cgroup in this one.
@@ -117,6 +134,7 @@ impl Cgroup {
         Ok(Self(Rc::new(Dir {
             path,
             hierarchy,
+            io: None,
             _parent: parent,
         })))
     }
@@ -124,6 +142,22 @@ impl Cgroup {
     /// Its directory.
     pub fn dir(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Its directory where the I/O controller is.
+    pub fn io_dir(&self) -> &Path {
+        self.0.io.as_deref().expect("made with the I/O controller")
+    }
+
+    /// Whether the kernel knows whose the pages are that it writes back: version 2, with memory and I/O in one tree.
+    pub fn writes_back(&self) -> bool {
+        self.io_dir().join("io.stat").exists() && self.io_dir().join("memory.current").exists()
+    }
+
+    /// Its directories in all hierarchies that it was made in.
+    pub fn dirs(&self) -> impl Iterator<Item = &Path> {
+        let io = self.0.io.as_deref().filter(|io| *io != self.0.path);
+        std::iter::once(self.dir()).chain(io)
     }
 
     /// Its path in the hierarchy, as the report shows it.
@@ -208,16 +242,42 @@ impl Cgroup {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // A task that was waited for can keep its cgroup busy for a moment longer; there is no event to wait for.
-        for _ in 0..1_000 {
-            match fs::remove_dir(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
-                _ => return,
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        eprintln!("could not remove {}: it stays busy", self.path.display());
+        self.io.iter().for_each(|dir| remove(dir));
+        remove(&self.path);
     }
+}
+
+/// Does nothing where somebody else has removed it.
+fn remove(dir: &Path) {
+    // A task that was waited for can keep its cgroup busy for a moment longer; there is no event to wait for.
+    for _ in 0..1_000 {
+        match fs::remove_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            _ => return,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    eprintln!("could not remove {}: it stays busy", dir.display());
+}
+
+fn new_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("crosstalk-test-{}-{number}", std::process::id())
+}
+
+/// The mounted hierarchy that owns the I/O controller: `blkio` in version 1, `io` in version 2.
+fn io_mount() -> io::Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let owns = |(path, kind, options): &(&str, &str, &str)| match *kind {
+        "cgroup" => options.split(',').any(|option| option == "blkio"),
+        "cgroup2" => has_controller(Path::new(path), "io"),
+        _ => false,
+    };
+    let found = mounts.lines().filter_map(mount_row).find(owns);
+    found
+        .map(|(path, ..)| path.into())
+        .ok_or_else(|| io::Error::other("no mounted cgroup hierarchy has the I/O controller"))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

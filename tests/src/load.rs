@@ -8,6 +8,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::cgroup::Cgroup;
 use crate::shape::Shape;
+use crate::tally::Tally;
+
+/// Between the directories of a load's cgroup in several hierarchies.
+pub const CGROUP_SEPARATOR: &str = ":";
 
 /// How the threads of a load are scheduled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,11 +73,16 @@ impl Plan {
     /// Starts it and waits until all its threads sleep at the first gate; the error is what the load said.
     pub fn start(self) -> Result<Load, String> {
         let cpus: Vec<String> = self.cpus.iter().map(ToString::to_string).collect();
+        let dirs: Vec<String> = self
+            .cgroup
+            .dirs()
+            .map(|dir| dir.display().to_string())
+            .collect();
         let mut child = Command::new(program())
             .args([
-                self.cgroup.dir().as_os_str(),
-                cpus.join(",").as_ref(),
-                self.policy.name().as_ref(),
+                dirs.join(CGROUP_SEPARATOR),
+                cpus.join(","),
+                self.policy.name().to_owned(),
             ])
             .arg(self.shape.to_string())
             .stdin(Stdio::piped())
@@ -111,6 +120,11 @@ impl Load {
         &self.cgroup
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Opens the first gate.
     pub fn go(&mut self) {
         self.say("go");
@@ -127,6 +141,12 @@ impl Load {
             self.said = Some(self.expect_line("done")?);
         }
         Ok(self.said.clone().unwrap_or_default())
+    }
+
+    /// The same, for a load that reads or writes.
+    pub fn tally(&mut self) -> Tally {
+        let said = self.wait_done().and_then(|said| said.parse());
+        said.unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn say(&mut self, word: &str) {

@@ -25,9 +25,31 @@ pub enum Mode {
     Churn,
     /// A writer and a reader of a pseudo-terminal, whose bytes a kernel worker carries.
     Pty,
+    /// Each thread does this to the file or device `dir`, `count` times `size` bytes in a region of its own.
+    Disk(Transfer),
+    /// One process visits the cgroups `dir/0` to `dir/<threads - 1>`, and in each of them reads, writes and discards
+    /// `size` bytes of the device `target`.
+    Tour,
 }
 
-const MODES: [(Mode, &str); 9] = [
+/// One operation on a file or device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Reads past the page cache.
+    Read,
+    /// Writes past the page cache.
+    Write,
+    /// Writes past the page cache and past the cache of the device.
+    SyncWrite,
+    /// Writes past the page cache, and flushes the cache of the device.
+    WriteFlush,
+    /// Writes into the page cache, and leaves the rest to the kernel.
+    Buffered,
+    /// Tells the device that the content is not needed.
+    Discard,
+}
+
+const MODES: [(Mode, &str); 16] = [
     (Mode::Spin, "spin"),
     (Mode::Sleeper, "sleeper"),
     (Mode::Yield, "yield"),
@@ -37,6 +59,13 @@ const MODES: [(Mode, &str); 9] = [
     (Mode::Fork, "fork"),
     (Mode::Churn, "churn"),
     (Mode::Pty, "pty"),
+    (Mode::Disk(Transfer::Read), "read"),
+    (Mode::Disk(Transfer::Write), "write"),
+    (Mode::Disk(Transfer::SyncWrite), "sync-write"),
+    (Mode::Disk(Transfer::WriteFlush), "write-flush"),
+    (Mode::Disk(Transfer::Buffered), "buffered"),
+    (Mode::Disk(Transfer::Discard), "discard"),
+    (Mode::Tour, "tour"),
 ];
 
 /// When a load ends by itself.
@@ -65,8 +94,12 @@ pub struct Shape {
     pub period: Duration,
     /// Work done at each wake-up, or by each child.
     pub work: Duration,
-    /// Directory below which `Churn` makes its cgroups.
+    /// Bytes of one request.
+    pub size: usize,
+    /// Directory below which `Churn` makes its cgroups, and `Tour` finds them.
     pub dir: String,
+    /// File or device of the loads that read or write; without commas.
+    pub target: String,
 }
 
 impl Shape {
@@ -80,7 +113,9 @@ impl Shape {
             count: 1,
             period: milli,
             work: milli / 10,
+            size: 4096,
             dir: String::new(),
+            target: String::new(),
         }
     }
 
@@ -126,6 +161,21 @@ impl Shape {
         Self { work, ..self }
     }
 
+    /// Sets the bytes of one request.
+    #[must_use]
+    pub fn size(self, size: usize) -> Self {
+        Self { size, ..self }
+    }
+
+    /// Sets the file or device.
+    #[must_use]
+    pub fn target(self, target: &std::path::Path) -> Self {
+        Self {
+            target: target.display().to_string(),
+            ..self
+        }
+    }
+
     /// Sets the directory in which cgroups are made.
     #[must_use]
     pub fn dir(self, dir: &std::path::Path) -> Self {
@@ -150,8 +200,8 @@ impl fmt::Display for Shape {
         let (period, work) = (self.period.as_nanos(), self.work.as_nanos());
         write!(
             f,
-            "{name},{},{limit},{},{period},{work},{}",
-            self.threads, self.count, self.dir
+            "{name},{},{limit},{},{period},{work},{},{},{}",
+            self.threads, self.count, self.size, self.target, self.dir
         )
     }
 }
@@ -160,10 +210,10 @@ impl FromStr for Shape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fields: Vec<&str> = text.splitn(7, ',').collect();
-        let [mode, threads, limit, count, period, work, dir] = fields[..] else {
+        let fields: Vec<&str> = text.splitn(9, ',').collect();
+        let [mode, threads, limit, count, period, work, size, target, dir] = fields[..] else {
             return Err(format!(
-                "a load has seven fields, not {}: {text}",
+                "a load has nine fields, not {}: {text}",
                 fields.len()
             ));
         };
@@ -174,6 +224,8 @@ impl FromStr for Shape {
             count: number(count)?,
             period: Duration::from_nanos(number(period)?),
             work: Duration::from_nanos(number(work)?),
+            size: number(size)?,
+            target: target.to_owned(),
             dir: dir.to_owned(),
         })
     }
@@ -215,6 +267,8 @@ mod tests {
                 .threads(3)
                 .wall(Duration::from_micros(7))
                 .count(9)
+                .size(512)
+                .target("/dev/a".as_ref())
                 .dir("/a,b".as_ref());
             assert_eq!(shape.to_string().parse(), Ok(shape));
         }
@@ -225,9 +279,10 @@ mod tests {
         for text in [
             "",
             "spin",
-            "nap,1,stop:0,1,1,1,",
-            "spin,x,stop:0,1,1,1,",
-            "spin,1,soon:1,1,1,1,",
+            "nap,1,stop:0,1,1,1,1,,",
+            "spin,x,stop:0,1,1,1,1,,",
+            "spin,1,soon:1,1,1,1,1,,",
+            "spin,1,stop:0,1,1,1,,",
         ] {
             assert!(text.parse::<Shape>().is_err(), "{text} was taken");
         }

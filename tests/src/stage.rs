@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::cgroup::Cgroup;
 use crate::load::Load;
 use crate::report::{Document, Running};
+use crate::tally::Tally;
 use crate::truth::{Sched, Snapshot};
 
 /// Longer than any load: the tests end the interval themselves.
@@ -25,6 +26,12 @@ impl Observation {
     /// What the kernel booked for the threads of a cgroup meanwhile.
     pub fn truth(&self, cgroup: &Cgroup) -> Sched {
         self.truth[&cgroup.path()].0
+    }
+
+    /// What the load with this number, which reads or writes, says that it did.
+    pub fn tally(&self, load: usize) -> Tally {
+        let said = &self.said[load];
+        said.parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// How many threads the cgroup had at the end.

@@ -1,8 +1,11 @@
 //! The few system calls that the standard library does not offer; the only `unsafe` of this package.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -152,4 +155,89 @@ pub fn bpf_ids(kind: BpfObject) -> io::Result<Vec<u32>> {
             Err(error) => return Err(error),
         }
     }
+}
+
+const BLKDISCARD: libc::Ioctl = 0x1277;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+
+/// Tells a device that these bytes of it are not needed any more.
+pub fn discard(device: &File, start: u64, length: u64) -> io::Result<()> {
+    let range = [start, length];
+    // SAFETY: `range` lives through the call, and the kernel reads two numbers.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), BLKDISCARD, range.as_ptr()) }).map(drop)
+}
+
+/// The number of a loop device that nobody uses.
+pub fn free_loop_device(control: &File) -> io::Result<u32> {
+    // SAFETY: the call takes no argument.
+    let number = check(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) })?;
+    u32::try_from(number).map_err(io::Error::other)
+}
+
+/// `struct loop_config` of the kernel.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+/// `struct loop_info64` of the kernel.
+#[repr(C)]
+struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// Attaches a file to a loop device; `direct` is past the file's page cache.
+pub fn attach_loop_device(device: &File, file: &File, direct: bool) -> io::Result<()> {
+    // SAFETY: all-zero numbers are valid.
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.fd = u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?;
+    config.info.flags = if direct { LO_FLAGS_DIRECT_IO } else { 0 };
+    // SAFETY: `config` lives through the call and has the kernel's layout.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }).map(drop)
+}
+
+/// Takes the file away from a loop device.
+pub fn detach_loop_device(device: &File) -> io::Result<()> {
+    // SAFETY: the call takes no argument.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD) }).map(drop)
+}
+
+/// Mounts a device.
+pub fn mount(device: &Path, dir: &Path, kind: &str) -> io::Result<()> {
+    let [device, dir] = [device, dir].map(|path| CString::new(path.as_os_str().as_bytes()));
+    let (device, dir, kind) = (device?, dir?, CString::new(kind)?);
+    let none = std::ptr::null();
+    // SAFETY: all strings live through the call and end with 0.
+    check(unsafe { libc::mount(device.as_ptr(), dir.as_ptr(), kind.as_ptr(), 0, none) }).map(drop)
+}
+
+/// Unmounts a directory.
+pub fn unmount(dir: &Path) -> io::Result<()> {
+    let dir = CString::new(dir.as_os_str().as_bytes())?;
+    // SAFETY: the string lives through the call and ends with 0.
+    check(unsafe { libc::umount2(dir.as_ptr(), 0) }).map(drop)
+}
+
+/// Writes all that is cached of all file systems.
+pub fn sync() {
+    // SAFETY: takes no pointers.
+    unsafe { libc::sync() };
 }

@@ -32,6 +32,8 @@ fn doctor_names_every_capability_and_exits_0() {
         "steal",
         "throttl",
         "pressure",
+        "block_rq_complete",
+        "disk_timing",
         "cgroup",
         "privilege",
         "block_rq_complete",
@@ -45,6 +47,7 @@ fn doctor_names_every_capability_and_exits_0() {
         );
     }
     let text = crosstalk(&["doctor"]).output().expect("the binary starts");
+    println!("{}", String::from_utf8_lossy(&text.stdout));
     assert!(
         text.status.success() && !text.stdout.is_empty(),
         "doctor for people says nothing"

@@ -6,14 +6,37 @@ use crate::results::Unsupported;
 /// (`set_next_task_fair`, kernel/sched/fair.c): threads of one cgroup run past it, while `cpu.stat` says throttled.
 const ESCAPES: &str = "a parent's quota that holds all threads";
 
+/// The file systems of a virtual machine are in its memory.
+const ON_A_DISK: &str = "a file system on a disk";
+const NO_DISK: [(&str, &str); 2] = [
+    ("a_loop_device_over_a_file_on_a_disk_counts_once", ON_A_DISK),
+    ("direct_reads_and_writes_of_a_file", ON_A_DISK),
+];
+
+/// Debian's kernels have write-back throttling for each disk, which wants the issue of each request noted.
+const UNNOTED: (&str, &str) = (
+    "an_issue_that_the_kernel_does_not_note_is_seen",
+    "requests whose issue the kernel does not note",
+);
+
+/// Files in memory take no direct I/O before 6.6: loop devices over them read through the page cache, which fills up with
+/// zeroes.
+const NO_SHORT_READS: (&str, &str) = (
+    "a_request_past_the_end_of_the_file_below_fails_once",
+    "short reads of loop devices",
+);
+
 /// Per kernel series: test and capability, as the test prints them.
 const EXPECTED: &[(&str, &[(&str, &str)])] = &[
-    ("5.10", &[]),
-    ("6.1", &[]),
-    ("6.12", &[]),
+    ("5.10", &[NO_DISK[0], NO_DISK[1], UNNOTED, NO_SHORT_READS]),
+    ("6.1", &[NO_DISK[0], NO_DISK[1], UNNOTED, NO_SHORT_READS]),
+    ("6.12", &[NO_DISK[0], NO_DISK[1], UNNOTED]),
     (
         "7.2",
         &[
+            NO_DISK[0],
+            NO_DISK[1],
+            UNNOTED,
             (
                 "a_neighbor_is_not_blamed_for_the_quota_of_a_parent",
                 ESCAPES,

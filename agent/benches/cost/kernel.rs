@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, process, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
+use clap::ValueEnum;
 use crosstalk::observe::Observer;
 
 use crate::{
@@ -32,31 +33,46 @@ const COLD_PERIOD: Duration = Duration::from_secs(4);
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Measures all loads.
-pub(crate) fn measure(plan: &Plan) -> Result<()> {
+pub(crate) fn measure(plan: &Plan, load: Option<Load>) -> Result<()> {
     let _stats = enable_stats(Stats::RunTime).context("cannot enable bpf_stats")?;
-    let cpus = thread::available_parallelism()?.get();
-    let hot = Storm::hot(cpus)?;
-    tell(
-        "hot: stress-ng --switch, a pair per CPU",
-        &rounds(plan, SETTLE)?,
-        true,
-    );
-    drop(hot);
-    let storm = Storm::of_two_on_one_cpu()?;
-    tell(
-        "storm: two cgroups on one CPU",
-        &rounds(plan, SETTLE)?,
-        true,
-    );
-    drop(storm);
-    let cold = Sleepers::start(plan.cold_cgroups, COLD_THREADS, COLD_PERIOD)?;
-    let load = format!(
-        "cold: {} cgroups x {COLD_THREADS} threads",
-        plan.cold_cgroups
-    );
-    // Until each thread has come once.
-    tell(&load, &rounds(plan, COLD_PERIOD + SETTLE)?, false);
-    drop(cold);
+    let loads = load.map_or(vec![Load::Hot, Load::Storm, Load::Cold], |load| vec![load]);
+    loads
+        .into_iter()
+        .try_for_each(|load| measure_on(plan, load))
+}
+
+/// What goes on while the programs are measured.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Load {
+    /// All of it in the caches.
+    Hot,
+    /// Two cgroups switch to and fro.
+    Storm,
+    /// Nothing of it in the caches.
+    Cold,
+}
+
+fn measure_on(plan: &Plan, load: Load) -> Result<()> {
+    match load {
+        Load::Hot => {
+            let cpus = thread::available_parallelism()?.get();
+            let _load = Storm::hot(cpus)?;
+            let name = "hot: stress-ng --switch, a pair per CPU";
+            tell(name, &rounds(plan, SETTLE)?, true);
+        }
+        Load::Storm => {
+            let _load = Storm::of_two_on_one_cpu()?;
+            let name = "storm: two cgroups on one CPU";
+            tell(name, &rounds(plan, SETTLE)?, true);
+        }
+        Load::Cold => {
+            let cgroups = plan.cold_cgroups;
+            let _load = Sleepers::start(cgroups, COLD_THREADS, COLD_PERIOD)?;
+            let name = format!("cold: {cgroups} cgroups x {COLD_THREADS} threads");
+            // Until each thread has come once.
+            tell(&name, &rounds(plan, COLD_PERIOD + SETTLE)?, false);
+        }
+    }
     Ok(())
 }
 

@@ -39,7 +39,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Part {
     /// Nanoseconds of the kernel programs
-    Kernel,
+    Kernel {
+        /// Under one load only
+        load: Option<kernel::Load>,
+    },
     /// How much slower other programs get
     Slowdown,
     /// CPU time and memory of the agent
@@ -76,7 +79,7 @@ fn main() -> Result<()> {
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
     match cli.part {
         None => everything(&plan),
-        Some(Part::Kernel) => kernel::measure(&plan),
+        Some(Part::Kernel { load }) => kernel::measure(&plan, load),
         Some(Part::Slowdown) => slowdown::measure(&plan),
         Some(Part::Userspace) => userspace::measure(&plan),
         Some(Part::Truth) => truth::measure(&plan),
@@ -93,7 +96,7 @@ fn main() -> Result<()> {
 }
 
 fn everything(plan: &Plan) -> Result<()> {
-    kernel::measure(plan)?;
+    kernel::measure(plan, None)?;
     truth::measure(plan)?;
     userspace::measure(plan)?;
     slowdown::measure(plan)

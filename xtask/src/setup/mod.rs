@@ -47,7 +47,14 @@ impl Purpose {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Build | Self::Run => &[],
-            Self::Test => &["busybox-static", "kmod", "stress-ng", "xz-utils", "zstd"],
+            Self::Test => &[
+                "busybox-static",
+                "e2fsprogs",
+                "kmod",
+                "stress-ng",
+                "xz-utils",
+                "zstd",
+            ],
             Self::Bench => &["bpftool", "fio", "libbpf-tools", "linux-perf", "stress-ng"],
         }
     }

@@ -11,8 +11,15 @@ use super::series::Series;
 use crate::process;
 use crate::setup::archive::Apt;
 
-/// Drivers that tests attach devices with; those built into a kernel are skipped.
-const MODULES: [&str; 4] = ["null_blk", "virtio_blk", "loop", "dm_mod"];
+/// Drivers of the devices that tests make, and what goes on top of them; those built into a kernel are skipped.
+const MODULES: [&str; 6] = [
+    "mq_deadline",
+    "null_blk",
+    "loop",
+    "sd_mod",
+    "scsi_debug",
+    "ext4",
+];
 
 /// A bootable kernel.
 pub(crate) struct Image {
@@ -50,6 +57,7 @@ impl Image {
             .into_iter()
             .find(|place| place.exists())
             .context("no vmlinuz in it")?;
+        unpack_modules(&tree)?;
         let modules = modules(&tree)?;
         Ok(Self {
             release,
@@ -76,20 +84,20 @@ fn fetch(vm: &Path, series: &Series, folder: &Path) -> Result<()> {
             .and_then(|()| fs::rename(&merged, lib.join("modules")))
             .with_context(|| format!("cannot move {}", merged.display()))?;
     }
-    index_and_unpack_modules(folder)
+    index_modules(folder)
 }
 
-/// The package leaves the index to its installation script, and busybox loads only uncompressed modules.
-fn index_and_unpack_modules(folder: &Path) -> Result<()> {
+/// The package leaves the index to its installation script.
+fn index_modules(folder: &Path) -> Result<()> {
     let tree = only_entry(&folder.join("lib/modules"))?;
-    let release = file_name(&tree);
-    process::capture(
-        Command::new("/sbin/depmod")
-            .arg("--basedir")
-            .arg(folder)
-            .arg(&release),
-    )?;
-    for file in dependencies(&tree)? {
+    let mut depmod = Command::new("/sbin/depmod");
+    depmod.arg("--basedir").arg(folder).arg(file_name(&tree));
+    process::capture(&mut depmod).map(drop)
+}
+
+/// Busybox loads only uncompressed modules. Those that were unpacked before are left alone.
+fn unpack_modules(tree: &Path) -> Result<()> {
+    for file in dependencies(tree)?.into_iter().filter(|file| file.exists()) {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("xz") => drop(process::capture(
                 Command::new("xz")

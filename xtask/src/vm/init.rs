@@ -9,7 +9,7 @@ pub(crate) const MARK: &str = "@@xtask";
 const HOST: &str = r"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=dumb RUST_BACKTRACE=1
-export CROSSTALK_BIN=/bin/crosstalk CROSSTALK_LOADS=/bin/loads
+export CROSSTALK_BIN=/bin/crosstalk CROSSTALK_LOADS=/bin/loads CROSSTALK_EXT4_IMAGE=/ext4.img
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -30,8 +30,12 @@ ip link set lo up
 pub(crate) fn script(modules: &[String], tests: &[&str], filter: &[String]) -> String {
     let mut script = HOST.to_owned();
     for module in modules {
-        line(&mut script, &format!("insmod /modules/{module}"));
+        line(
+            &mut script,
+            &format!("insmod /modules/{module}{}", parameters(module)),
+        );
     }
+    line(&mut script, "mount -t configfs configfs /sys/kernel/config");
     line(
         &mut script,
         &format!("echo; echo '{MARK} ready' $(uname -r) $(cut -d' ' -f1 /proc/uptime)"),
@@ -54,6 +58,15 @@ pub(crate) fn script(modules: &[String], tests: &[&str], filter: &[String]) -> S
     script
 }
 
+/// No device is there before a test makes one.
+fn parameters(module: &str) -> &'static str {
+    match module {
+        "null_blk.ko" => " nr_devices=0",
+        "scsi_debug.ko" => " add_host=0",
+        _ => "",
+    }
+}
+
 fn line(script: &mut String, text: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(script, "{text}");
@@ -66,6 +79,16 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modules_bring_no_devices_of_their_own() {
+        let script = script(&["configfs.ko".into(), "null_blk.ko".into()], &[], &[]);
+        assert!(
+            script.contains(
+                "insmod /modules/configfs.ko\ninsmod /modules/null_blk.ko nr_devices=0\n"
+            )
+        );
+    }
 
     #[test]
     fn a_filter_reaches_every_test_as_it_was_typed() {

@@ -3,18 +3,23 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::image::Image;
 use super::init;
+use crate::process;
 use crate::programs::Programs;
 
 const BUSYBOX: &str = "/bin/busybox";
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "bin", "dev", "etc", "modules", "proc", "root", "run", "sys", "tests", "tmp", "usr", "var",
+    "var/tmp",
 ];
+/// Bytes of the file system that tests put on their devices.
+const FILE_SYSTEM: u64 = 32 << 20;
 /// Libraries ask for the user's name even as root.
 const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &[u8] = b"root:x:0:\nnogroup:x:65534:\n";
@@ -31,7 +36,10 @@ pub(crate) fn write(
         out: BufWriter::new(out),
         entries: 0,
     };
-    let filled = fill(&mut archive, image, programs, filter);
+    let filled = ext4_image(&file.with_extension("ext4")).and_then(|file_system| {
+        archive.file("ext4.img", 0o644, &file_system)?;
+        fill(&mut archive, image, programs, filter)
+    });
     filled
         .and_then(|()| archive.finish())
         .with_context(|| format!("cannot write {}", file.display()))
@@ -74,6 +82,18 @@ fn fill(
         0o755,
         init::script(&modules, &tests, filter).as_bytes(),
     )
+}
+
+/// A small file system with a journal, which the guest has no program to make.
+fn ext4_image(image: &Path) -> Result<Vec<u8>> {
+    let made = File::create(image).and_then(|file| file.set_len(FILE_SYSTEM));
+    made.with_context(|| format!("cannot create {}", image.display()))?;
+    process::capture(
+        Command::new("/sbin/mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4"])
+            .arg(image),
+    )?;
+    fs::read(image).with_context(|| format!("cannot read {}", image.display()))
 }
 
 fn file_name(path: &Path) -> String {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tests::shape::Limit;
 use tests::sys;
+use tests::tally::Tally;
 
 /// What all threads of a load share while it runs.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Course {
     limit: Limit,
     stop: AtomicBool,
     children: Mutex<Vec<Child>>,
+    /// Of the threads that read or write, as each of them ends.
+    tally: Mutex<Option<Tally>>,
 }
 
 impl Course {
@@ -23,6 +26,7 @@ impl Course {
             limit,
             stop: AtomicBool::new(false),
             children: Mutex::new(Vec::new()),
+            tally: Mutex::new(None),
         }
     }
 
@@ -38,6 +42,17 @@ impl Course {
             Limit::Cpu(time) => cpu_time() >= started.cpu + time,
             Limit::Stop => false,
         }
+    }
+
+    /// Adds what one thread did.
+    pub(crate) fn add(&self, tally: Tally) {
+        let mut sum = self.tally.lock().expect("no thread panics with it");
+        *sum.get_or_insert_default() += tally;
+    }
+
+    /// What all threads did; nothing where they do not count it.
+    pub(crate) fn tally(&self) -> Option<Tally> {
+        *self.tally.lock().expect("no thread panics with it")
     }
 
     /// Keeps a child until the load is dismissed.

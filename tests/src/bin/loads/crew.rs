@@ -6,6 +6,7 @@ use std::thread;
 
 use tests::shape::Limit;
 use tests::sys;
+use tests::tally::Tally;
 
 use crate::course::Course;
 
@@ -79,9 +80,10 @@ impl Crew {
         self.shared.course.stop();
     }
 
-    /// Waits until each thread has done its job.
-    pub(crate) fn wait_done(&mut self) {
+    /// Waits until each thread has done its job; what they did, where they count it.
+    pub(crate) fn wait_done(&mut self) -> Option<Tally> {
         self.hear_all().expect("a job cannot fail");
+        self.shared.course.tally()
     }
 
     pub(crate) fn dismiss(self) {

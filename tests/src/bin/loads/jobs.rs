@@ -10,11 +10,16 @@ use tests::sys;
 
 use crate::course::{Course, Started, burn, turn};
 use crate::crew::Job;
+use crate::disk;
 use crate::pty;
 
 /// Whether a load goes on until it is told to stop.
-pub(crate) const fn endless(mode: Mode) -> bool {
-    !matches!(mode, Mode::Fork | Mode::Churn)
+pub(crate) const fn endless(shape: &Shape) -> bool {
+    match shape.mode {
+        Mode::Fork | Mode::Churn | Mode::Tour => false,
+        Mode::Disk(_) => shape.count == 0,
+        _ => true,
+    }
 }
 
 /// The jobs of a load, all on these CPUs (or anywhere, when there are none).
@@ -32,7 +37,8 @@ pub(crate) fn of(shape: &Shape, cpus: &[usize]) -> Result<Vec<Job>, String> {
         Mode::Pty => {
             pty::jobs(cpus).map_err(|error| format!("unsupported: pseudo-terminal: {error}"))
         }
-        Mode::Churn => Err("churn has no threads".to_owned()),
+        Mode::Disk(transfer) => disk::jobs(shape, transfer, cpus),
+        Mode::Churn | Mode::Tour => Err("it has no threads".to_owned()),
     }
 }
 

@@ -1,0 +1,11 @@
+//! Block devices of known behaviour, what the kernel says about them, and what the report does.
+
+pub mod device;
+pub mod filesystem;
+pub mod io_stat;
+pub mod loop_device;
+pub mod null_blk;
+pub mod rows;
+pub mod scene;
+pub mod scratch;
+pub mod scsi_debug;
