@@ -4,11 +4,13 @@
 pub mod attribution;
 pub mod capability;
 pub mod cli;
+pub mod config;
 pub mod entity;
 pub mod host;
 pub mod kernel;
 pub mod model;
 pub mod names;
 pub mod observe;
+pub mod otlp;
 pub mod sample;
 pub mod signal;

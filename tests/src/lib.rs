@@ -9,12 +9,16 @@
     reason = "a test helper that panics is a failed test"
 )]
 
+pub mod agent;
 pub mod capability;
+pub mod certificates;
 pub mod cgroup;
 pub mod disk;
 pub mod load;
+pub mod metrics;
 pub mod report;
 pub mod shape;
+pub mod sink;
 pub mod stage;
 pub mod sys;
 pub mod tally;

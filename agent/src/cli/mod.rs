@@ -3,6 +3,7 @@
 //! Subcommands observe, and hand what they found to pure renderers. What a tenant chose reaches a
 //! terminal only through [`crate::host::text`].
 
+mod agent;
 mod capability;
 mod doctor;
 mod exit;
@@ -29,6 +30,7 @@ pub struct Cli {
 enum Command {
     Report(report::Args),
     Doctor(doctor::Args),
+    Agent(agent::Args),
 }
 
 impl Cli {
@@ -38,6 +40,7 @@ impl Cli {
         let ran = match self.command {
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Agent(args) => agent::run(&args),
         };
         ran.unwrap_or_else(|error| exit::complain(&error))
     }

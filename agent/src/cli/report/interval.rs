@@ -22,9 +22,9 @@ const WARM_UP_STEPS: u32 = 5;
 const UPKEEP: Duration = Duration::from_secs(1);
 
 /// What an interval begins and ends with.
-pub(super) struct Interval {
-    pub(super) before: Sample,
-    pub(super) after: Sample,
+pub(in crate::cli) struct Interval {
+    pub(in crate::cli) before: Sample,
+    pub(in crate::cli) after: Sample,
     /// All processes at its start.
     pub(super) processes: Option<Snapshot>,
     /// Whether it was as long as asked for.
@@ -32,14 +32,14 @@ pub(super) struct Interval {
 }
 
 /// How an observation went.
-pub(super) enum Course {
+pub(in crate::cli) enum Course {
     /// There is something to tell.
     Observed(Box<(Observer, Interval)>),
     /// It ended before it began.
     Interrupted(Exit),
 }
 
-pub(super) async fn observe(duration: Duration) -> anyhow::Result<Course> {
+pub(in crate::cli) async fn observe(duration: Duration) -> anyhow::Result<Course> {
     // Before anything is attached, so that it is detached in order.
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
     let mut observer = Observer::start()?;

@@ -4,7 +4,7 @@ mod args;
 mod findings;
 #[cfg(test)]
 mod fixture;
-mod interval;
+pub(super) mod interval;
 mod json;
 mod processes;
 mod progress;

@@ -1,0 +1,61 @@
+//! `crosstalk agent`: observes on and on, and exports metrics.
+
+mod args;
+mod once;
+mod run;
+
+pub(super) use args::Args;
+
+use anyhow::Context as _;
+
+use crate::{
+    cli::{Exit, output},
+    config::{Layer, Settings, from_environment, from_file},
+    otlp::{resource::Host, transport::Transport},
+};
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let file = args.config.as_deref().map(from_file).transpose()?;
+    let environment = from_environment(&|name| std::env::var(name).ok())?;
+    let settings = args
+        .layer()
+        .over(environment)
+        .over(file.unwrap_or_else(Layer::default))
+        .settle()?;
+    if args.check {
+        return check(&settings);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot wait for signals")?;
+    if args.once {
+        runtime.block_on(once::run(&args.to, &settings))
+    } else {
+        runtime.block_on(run::run(&settings))
+    }
+}
+
+/// Whether the agent could start with these settings.
+fn check(settings: &Settings) -> anyhow::Result<Exit> {
+    Transport::new(&settings.target)?;
+    let told = format!(
+        "the configuration is right: every {} to {}\n",
+        humantime::format_duration(settings.interval),
+        settings.target.uri
+    );
+    output::write(&told).context("cannot write")?;
+    Ok(Exit::Ran)
+}
+
+/// What all Resources have in common.
+fn host(name: &str, settings: &Settings) -> Host {
+    let id = std::fs::read_to_string("/etc/machine-id").ok();
+    let id = id.map(|id| id.trim().to_owned());
+    Host {
+        name: name.to_owned(),
+        id: id.filter(|id| !id.is_empty()),
+        given: settings.resource.clone(),
+        service_name: settings.service_name.clone(),
+    }
+}

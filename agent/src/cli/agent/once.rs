@@ -1,0 +1,58 @@
+//! `crosstalk agent --once`: one interval, printed.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use anyhow::Context as _;
+
+use crate::{
+    cli::{
+        Exit,
+        agent::{args::To, host},
+        output,
+        report::interval::{Course, observe},
+    },
+    config::Settings,
+    entity::identify,
+    model::Model,
+    otlp::{encode, ledger::Ledger, registry::METRICS},
+};
+
+pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
+    let course = observe(settings.interval).await?;
+    let (observer, interval) = match course {
+        Course::Interrupted(exit) => return Ok(exit),
+        Course::Observed(observed) => *observed,
+    };
+    let model = Model::new(&interval.before, &interval.after, &identify);
+    let mut ledger = Ledger::new(host(&observer.facts().name, settings), settings.limits);
+    // Nothing stays attached while a slow reader takes its time.
+    drop(observer);
+    ledger.add(&model);
+    if to.stdout {
+        let parts = encode::parts(&ledger).map(|part| part.metrics);
+        output::write_json(&encode::request(parts))?;
+    } else {
+        output::write(&cardinality(&ledger)).context("cannot write")?;
+    }
+    Ok(Exit::Ran)
+}
+
+/// How many series each metric has.
+fn cardinality(ledger: &Ledger) -> String {
+    let mut series: BTreeMap<usize, usize> = BTreeMap::new();
+    for (_, entity) in ledger.entities() {
+        for (metric, ..) in entity.series() {
+            *series.entry(metric).or_default() += 1;
+        }
+    }
+    let mut text = String::new();
+    let mut line = |number: usize, name: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{number:>8}  {name}");
+    };
+    for (metric, number) in &series {
+        line(*number, METRICS[*metric].name);
+    }
+    line(series.values().sum(), "all");
+    text
+}

@@ -1,0 +1,184 @@
+//! What the agent is told to do: from a file, the environment and flags, in that order of weight.
+//!
+//! Each source is a [`Layer`] of the same keys; the upper ones cover the lower ones, and what
+//! nobody says has a default.
+
+mod environment;
+mod file;
+mod layer;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use http::Uri;
+use thiserror::Error;
+
+pub use environment::from_environment;
+pub use file::from_file;
+pub use layer::{Compression, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls};
+
+use crate::otlp::{ledger::Limits, registry::Tier};
+
+const INTERVAL: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+const HTTP_ENDPOINT: &str = "http://localhost:4318";
+const GRPC_ENDPOINT: &str = "http://localhost:4317";
+/// Where a collector takes metrics over HTTP.
+const METRICS_PATH: &str = "v1/metrics";
+
+/// Why a configuration cannot be used: where, what, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{place}: {what}; {remedy}")]
+pub struct ConfigError {
+    /// The file and line, the variable, or the key.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Everything that the agent needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Between readings.
+    pub interval: Duration,
+    /// How long the end may take.
+    pub shutdown_timeout: Duration,
+    /// How much is told.
+    pub limits: Limits,
+    /// Attributes of all Resources.
+    pub resource: BTreeMap<String, String>,
+    /// The name of the agent's own service.
+    pub service_name: Option<String>,
+    /// How it is sent.
+    pub target: Target,
+}
+
+/// Where metrics are sent to, and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The whole address.
+    pub uri: Uri,
+    /// How requests are made.
+    pub protocol: Protocol,
+    /// Whether they are compressed.
+    pub compression: Compression,
+    /// Sent with each request. Secret.
+    pub headers: BTreeMap<String, String>,
+    /// For one request, from the connection to the end of the answer.
+    pub timeout: Duration,
+    /// Certificates.
+    pub tls: TlsFiles,
+}
+
+/// PEM files, read anew with each connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Whom to trust; `None`: whom the host trusts.
+    pub ca: Option<PathBuf>,
+    /// The certificate and key to show.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Layer {
+    /// The settings that layers amount to.
+    pub fn settle(self) -> Result<Settings, ConfigError> {
+        let (calm, affected) = match self.detail.unwrap_or_default() {
+            Detail::Affected => (Tier::All, Tier::Affected),
+            Detail::All => (Tier::Affected, Tier::Affected),
+            Detail::Extra => (Tier::Extra, Tier::Extra),
+        };
+        let limits = Limits::default();
+        let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
+        Ok(Settings {
+            interval: time(self.interval, INTERVAL),
+            shutdown_timeout: time(self.shutdown_timeout, SHUTDOWN_TIMEOUT),
+            limits: Limits {
+                series: self.limits.series.unwrap_or(limits.series),
+                culprits: self.limits.culprits.unwrap_or(limits.culprits),
+                calm,
+                affected,
+            },
+            resource: self.resource,
+            service_name: self.service_name,
+            target: self.export.settle()?,
+        })
+    }
+}
+
+impl Export {
+    fn settle(self) -> Result<Target, ConfigError> {
+        let protocol = self.protocol.unwrap_or_default();
+        let endpoint = self.endpoint.unwrap_or_else(|| {
+            Endpoint::Base(match protocol {
+                Protocol::Http => HTTP_ENDPOINT.into(),
+                Protocol::Grpc => GRPC_ENDPOINT.into(),
+            })
+        });
+        for (name, value) in &self.headers {
+            check_header(name, value)?;
+        }
+        Ok(Target {
+            uri: address(&endpoint, protocol)?,
+            protocol,
+            compression: self.compression.unwrap_or_default(),
+            headers: self.headers,
+            timeout: self.timeout.map_or(TIMEOUT, |Time(time)| time),
+            tls: TlsFiles {
+                ca: self.tls.ca_file,
+                identity: match (self.tls.cert_file, self.tls.key_file) {
+                    (Some(certificate), Some(key)) => Some((certificate, key)),
+                    (None, None) => None,
+                    (one, _) => return Err(half_an_identity(one.is_some())),
+                },
+            },
+        })
+    }
+}
+
+fn address(endpoint: &Endpoint, protocol: Protocol) -> Result<Uri, ConfigError> {
+    let text = match (endpoint, protocol) {
+        (Endpoint::Base(base), Protocol::Http) => {
+            format!("{}/{METRICS_PATH}", base.trim_end_matches('/'))
+        }
+        (Endpoint::Base(text) | Endpoint::Exact(text), _) => text.clone(),
+    };
+    let uri: Option<Uri> = text.parse().ok();
+    let usable = uri.filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    });
+    usable.ok_or_else(|| ConfigError {
+        place: "export.endpoint".into(),
+        what: format!("`{text}` is no address"),
+        remedy: "give one such as http://collector:4318 or https://collector:4317".into(),
+    })
+}
+
+/// The value is not said: it may be a secret.
+fn check_header(name: &str, value: &str) -> Result<(), ConfigError> {
+    let is_name = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+    if is_name && value.is_ascii() && http::HeaderValue::from_str(value).is_ok() {
+        return Ok(());
+    }
+    Err(ConfigError {
+        place: "export.headers".into(),
+        what: format!("`{name}` has a name or a value that no header can have"),
+        remedy: "use visible ASCII characters".into(),
+    })
+}
+
+fn half_an_identity(has_certificate: bool) -> ConfigError {
+    let (there, lacking) = if has_certificate {
+        ("cert_file", "key_file")
+    } else {
+        ("key_file", "cert_file")
+    };
+    ConfigError {
+        place: format!("export.tls.{there}"),
+        what: format!("it is set without `{lacking}`"),
+        remedy: "set both, or neither".into(),
+    }
+}

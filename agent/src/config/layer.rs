@@ -1,0 +1,174 @@
+//! The keys of a configuration, each of which may be absent.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+/// One source of settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Layer {
+    /// Between readings.
+    pub interval: Option<Time>,
+    /// How long the end may take.
+    pub shutdown_timeout: Option<Time>,
+    /// For whom there are the costly metrics.
+    pub detail: Option<Detail>,
+    /// Bounds.
+    pub limits: Most,
+    /// Attributes of all Resources.
+    pub resource: BTreeMap<String, String>,
+    /// The name of the agent's own service.
+    pub service_name: Option<String>,
+    /// How metrics are sent.
+    pub export: Export,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Most {
+    /// Series of all entities together.
+    pub series: Option<usize>,
+    /// Culprits with a series of their own, for each victim and resource.
+    pub culprits: Option<usize>,
+}
+
+/// How metrics are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Export {
+    /// Where to.
+    pub endpoint: Option<Endpoint>,
+    /// How requests are made.
+    pub protocol: Option<Protocol>,
+    /// Sent with each request.
+    pub headers: BTreeMap<String, String>,
+    /// Whether requests are compressed.
+    pub compression: Option<Compression>,
+    /// For one request.
+    pub timeout: Option<Time>,
+    /// Certificates.
+    pub tls: Tls,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Whom to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Whom to be.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// An address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Endpoint {
+    /// Of all signals: over HTTP the path of metrics is added.
+    Base(String),
+    /// Of metrics, as it is.
+    Exact(String),
+}
+
+impl From<String> for Endpoint {
+    fn from(base: String) -> Endpoint {
+        Endpoint::Base(base)
+    }
+}
+
+/// How requests are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+pub enum Protocol {
+    /// Protobuf over HTTP.
+    #[default]
+    #[serde(rename = "http/protobuf")]
+    #[value(name = "http/protobuf")]
+    Http,
+    /// gRPC
+    #[serde(rename = "grpc")]
+    #[value(name = "grpc")]
+    Grpc,
+}
+
+/// Whether requests are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// With gzip
+    #[default]
+    Gzip,
+    /// Not at all
+    None,
+}
+
+/// For whom there are the costly metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// For those who lost a noticeable time once
+    #[default]
+    Affected,
+    /// For all
+    All,
+    /// For all, with queue and device time of disks apart
+    Extra,
+}
+
+/// A length of time, more than none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Time(pub Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Time, String> {
+        humantime::parse_duration(&text)
+            .ok()
+            .filter(|time| !time.is_zero() && *time <= Duration::from_hours(24))
+            .map(Time)
+            .ok_or_else(|| format!("`{text}` is no length of time such as 10s or 1m30s, up to 24h"))
+    }
+}
+
+impl Layer {
+    /// This layer, and what it leaves open from the one below.
+    #[must_use]
+    pub fn over(self, below: Layer) -> Layer {
+        Layer {
+            interval: self.interval.or(below.interval),
+            shutdown_timeout: self.shutdown_timeout.or(below.shutdown_timeout),
+            detail: self.detail.or(below.detail),
+            limits: Most {
+                series: self.limits.series.or(below.limits.series),
+                culprits: self.limits.culprits.or(below.limits.culprits),
+            },
+            resource: both(self.resource, below.resource),
+            service_name: self.service_name.or(below.service_name),
+            export: Export {
+                endpoint: self.export.endpoint.or(below.export.endpoint),
+                protocol: self.export.protocol.or(below.export.protocol),
+                headers: both(self.export.headers, below.export.headers),
+                compression: self.export.compression.or(below.export.compression),
+                timeout: self.export.timeout.or(below.export.timeout),
+                tls: Tls {
+                    ca_file: self.export.tls.ca_file.or(below.export.tls.ca_file),
+                    cert_file: self.export.tls.cert_file.or(below.export.tls.cert_file),
+                    key_file: self.export.tls.key_file.or(below.export.tls.key_file),
+                },
+            },
+        }
+    }
+}
+
+fn both(
+    upper: BTreeMap<String, String>,
+    mut lower: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    lower.extend(upper);
+    lower
+}

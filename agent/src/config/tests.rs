@@ -1,0 +1,165 @@
+//! Each source, and which one counts.
+
+use std::collections::HashMap;
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Result<Layer, ConfigError> {
+    let table: HashMap<String, String> = variables
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect();
+    from_environment(&|name| table.get(name).cloned())
+}
+
+fn wrong(text: &str, expected: &Expect) {
+    let error = file::parse("agent.yaml", text)
+        .and_then(Layer::settle)
+        .unwrap_err();
+    expected.assert_eq(&error.to_string());
+}
+
+#[test]
+fn errors_name_file_line_key_and_remedy() {
+    wrong(
+        "interval: 10s\nintervall: 5s\n",
+        &expect![
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, export; docs/agent.md lists the keys and their values"
+        ],
+    );
+    wrong(
+        "export:\n  compression: zip\n",
+        &expect![
+            "agent.yaml:2: `compression`: unknown variant `zip`, expected one of gzip, none; docs/agent.md lists the keys and their values"
+        ],
+    );
+    wrong(
+        "export:\n  timeout: soon\n",
+        &expect![
+            "agent.yaml:2: `timeout`: `soon` is no length of time such as 10s or 1m30s, up to 24h; docs/agent.md lists the keys and their values"
+        ],
+    );
+    wrong(
+        "limits:\n  series: many\n",
+        &expect![
+            "agent.yaml:2: `series`: invalid u64; docs/agent.md lists the keys and their values"
+        ],
+    );
+    wrong(
+        "export: [\n",
+        &expect![
+            "agent.yaml:1: `export`: expected mapping start; docs/agent.md lists the keys and their values"
+        ],
+    );
+    wrong(
+        "export:\n  endpoint: collector\n",
+        &expect![
+            "export.endpoint: `collector/v1/metrics` is no address; give one such as http://collector:4318 or https://collector:4317"
+        ],
+    );
+    wrong(
+        "export:\n  tls:\n    cert_file: /c.pem\n",
+        &expect!["export.tls.cert_file: it is set without `key_file`; set both, or neither"],
+    );
+    wrong(
+        "export:\n  headers:\n    'a b': c\n",
+        &expect![
+            "export.headers: `a b` has a name or a value that no header can have; use visible ASCII characters"
+        ],
+    );
+}
+
+#[test]
+fn all_keys_of_the_documented_example_are_known() {
+    let text = include_str!("../../../docs/agent.md");
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let settings = file::parse("docs/agent.md", example)
+        .unwrap()
+        .settle()
+        .unwrap();
+    assert_eq!(settings.target.uri, "https://collector.example:4317");
+    assert_eq!(settings.target.protocol, Protocol::Grpc);
+}
+
+#[test]
+fn nothing_said_is_the_default() {
+    let settings = file::parse("a", "# nothing\n").unwrap().settle().unwrap();
+    assert_eq!(settings.target.uri, "http://localhost:4318/v1/metrics");
+    assert_eq!(settings.interval, Duration::from_secs(10));
+    assert_eq!(settings.target.compression, Compression::Gzip);
+}
+
+#[test]
+fn the_environment_covers_the_file_and_flags_cover_both() {
+    let file = file::parse(
+        "a",
+        "interval: 20s\nexport: {endpoint: 'http://file:1', timeout: 3s}",
+    );
+    let env = environment(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318/"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+        ("CROSSTALK_INTERVAL", "30s"),
+    ]);
+    let flags = Layer {
+        interval: Some(Time(Duration::from_secs(40))),
+        ..Layer::default()
+    };
+    let settings = flags
+        .over(env.unwrap())
+        .over(file.unwrap())
+        .settle()
+        .unwrap();
+    assert_eq!(settings.interval, Duration::from_secs(40));
+    assert_eq!(settings.target.uri, "http://env:4318/v1/metrics");
+    assert_eq!(settings.target.timeout, Duration::from_millis(1500));
+}
+
+#[test]
+fn variables_of_metrics_come_before_those_of_all_signals() {
+    let layer = environment(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            "http://metrics:4318/here",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "authorization=Basic%20abc, tenant=one",
+        ),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "tenant=two"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", ""),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "k8s.cluster.name=prod,deployment.environment.name=a%2Cb",
+        ),
+    ]);
+    let settings = layer.unwrap().settle().unwrap();
+    assert_eq!(settings.target.uri, "http://metrics:4318/here");
+    assert_eq!(settings.target.headers["authorization"], "Basic abc");
+    assert_eq!(settings.target.headers["tenant"], "two");
+    assert_eq!(settings.target.protocol, Protocol::Http);
+    assert_eq!(settings.resource["deployment.environment.name"], "a,b");
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_a_secret_is_not_said() {
+    let error = environment(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")]).unwrap_err();
+    expect!["environment variable OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is no value for it; give milliseconds, such as 10000"].assert_eq(&error.to_string());
+    let error = environment(&[("OTEL_EXPORTER_OTLP_HEADERS", "s3cret")]).unwrap_err();
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+    let error = environment(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).unwrap_err();
+    expect!["environment variable OTEL_EXPORTER_OTLP_PROTOCOL: `http/json` is no value for it; give one of http/protobuf, grpc"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn what_the_agent_cannot_do_is_said() {
+    let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    assert_eq!(environment(&[(name, "Cumulative")]), Ok(Layer::default()));
+    let error = environment(&[(name, "delta")]).unwrap_err();
+    expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` is no value for it; the agent has `cumulative` only: unset the variable"].assert_eq(&error.to_string());
+}

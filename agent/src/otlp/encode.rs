@@ -1,0 +1,164 @@
+//! From the ledger to OTLP.
+
+mod point;
+
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+    metrics::v1::{
+        AggregationTemporality, ExponentialHistogram, Gauge, Metric, ResourceMetrics, ScopeMetrics,
+        Sum, metric::Data,
+    },
+    resource,
+};
+
+use crate::otlp::{
+    ledger::{Entity, Ledger, Series, Told, Whose},
+    registry::{Kind, METRICS, SCOPE, SCOPE_VERSION},
+    resource::Resource,
+};
+
+/// One entity, ready to be sent.
+#[derive(Debug)]
+pub struct Part {
+    /// Whose it is.
+    pub whose: Whose,
+    /// Up to when.
+    pub told: Told,
+    /// How many data points.
+    pub points: u64,
+    /// Its series.
+    pub metrics: ResourceMetrics,
+}
+
+/// Everything that there is to tell at present, by entity.
+pub fn parts(ledger: &Ledger) -> impl Iterator<Item = Part> {
+    let entities = ledger.entities();
+    entities
+        .filter(|(_, entity)| entity.series().len() > 0)
+        .map(|(whose, entity)| part(whose, entity, ledger.now()))
+}
+
+/// A request that holds these entities.
+pub fn request(parts: impl IntoIterator<Item = ResourceMetrics>) -> ExportMetricsServiceRequest {
+    ExportMetricsServiceRequest {
+        resource_metrics: parts.into_iter().collect(),
+    }
+}
+
+fn part(whose: &Whose, entity: &Entity, now: u64) -> Part {
+    let mut metrics: Vec<Metric> = Vec::new();
+    let mut points = 0;
+    let mut latest = None;
+    for (number, attributes, series) in entity.series() {
+        if latest != Some(number) {
+            metrics.push(empty(number));
+            latest = Some(number);
+        }
+        let data = metrics.last_mut().and_then(|metric| metric.data.as_mut());
+        let attributes: Vec<KeyValue> = attributes
+            .iter()
+            .map(|(key, value)| pair(key, value))
+            .collect();
+        if let Some(data) = data {
+            points += add(data, &attributes, entity, series, now);
+        }
+    }
+    Part {
+        whose: whose.clone(),
+        told: Told {
+            now,
+            life: entity.life,
+        },
+        points,
+        metrics: ResourceMetrics {
+            resource: Some(of(&entity.resource)),
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(InstrumentationScope {
+                    name: SCOPE.into(),
+                    version: SCOPE_VERSION.into(),
+                    ..InstrumentationScope::default()
+                }),
+                metrics,
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        },
+    }
+}
+
+/// Adds the points of one series; how many.
+fn add(
+    data: &mut Data,
+    attributes: &[KeyValue],
+    entity: &Entity,
+    series: &Series,
+    now: u64,
+) -> u64 {
+    let when = point::When::new(entity, series, now);
+    let mut points = 0;
+    let birth = when
+        .birth(series)
+        .into_iter()
+        .chain([(when, series.total.clone())]);
+    for (when, amount) in birth {
+        match data {
+            Data::Sum(sum) => sum
+                .data_points
+                .extend(point::number(attributes, when, &amount)),
+            Data::Gauge(gauge) => gauge
+                .data_points
+                .extend(point::number(attributes, when, &amount)),
+            Data::ExponentialHistogram(histogram) => {
+                let point = point::histogram(attributes, when, &amount);
+                histogram.data_points.extend(point);
+            }
+            Data::Histogram(_) | Data::Summary(_) => {}
+        }
+        points += 1;
+    }
+    points
+}
+
+fn empty(number: usize) -> Metric {
+    let metric = &METRICS[number];
+    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+    Metric {
+        name: metric.name.into(),
+        description: metric.description.into(),
+        unit: metric.unit.into(),
+        data: Some(match metric.kind {
+            Kind::Counter => Data::Sum(Sum {
+                aggregation_temporality,
+                is_monotonic: true,
+                ..Sum::default()
+            }),
+            Kind::Histogram => Data::ExponentialHistogram(ExponentialHistogram {
+                aggregation_temporality,
+                ..ExponentialHistogram::default()
+            }),
+            Kind::Gauge => Data::Gauge(Gauge::default()),
+        }),
+        ..Metric::default()
+    }
+}
+
+fn of(attributes: &Resource) -> resource::v1::Resource {
+    resource::v1::Resource {
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| pair(key, value))
+            .collect(),
+        ..resource::v1::Resource::default()
+    }
+}
+
+fn pair(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value.into())),
+        }),
+        ..KeyValue::default()
+    }
+}

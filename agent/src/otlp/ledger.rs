@@ -1,0 +1,294 @@
+//! What has been told of each entity so far: totals that only grow, from a start that stays.
+//!
+//! A series begins with the interval in which there is something to count, at 0. Once its entity
+//! is gone its last totals are told, then that there is no value any more, and then nothing. Each
+//! of these steps waits until a receiver has taken the one before. Pure.
+
+mod admission;
+mod entity;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+pub use entity::{Entity, Life, Series};
+
+use crate::{
+    model::{Key, Model, Row},
+    otlp::{
+        amount::{Amount, Attributes},
+        measure::{Exported, Interval, Of, Own},
+        registry::{METRICS, Metric, Points, Source, Tier},
+        resource::{Host, Resource},
+    },
+};
+
+/// More than this between the wall clock and the monotonic one: the wall clock was set.
+const CLOCK_WAS_SET: Duration = Duration::from_secs(1);
+/// Ended entities that nobody has taken the last totals of; the oldest go first.
+const MOST_ENDED: usize = 4_096;
+
+/// Whose series they are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose {
+    /// The agent's own.
+    Agent,
+    /// An entity's.
+    Entity(Key),
+}
+
+/// What is told, and of whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Series of all entities together.
+    pub series: usize,
+    /// Culprits with a series of their own, for each victim and resource.
+    pub culprits: usize,
+    /// The highest tier for those who lost nothing.
+    pub calm: Tier,
+    /// The highest tier for those who did.
+    pub affected: Tier,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            series: 10_000,
+            culprits: 8,
+            calm: Tier::All,
+            affected: Tier::Affected,
+        }
+    }
+}
+
+/// Totals of all entities.
+#[derive(Debug)]
+pub struct Ledger {
+    host: Host,
+    limits: Limits,
+    entities: BTreeMap<Whose, Entity>,
+    /// The end of the latest interval, nanoseconds of Unix time.
+    now: u64,
+    refused: u64,
+    skipped: u64,
+    exported: Exported,
+}
+
+impl Ledger {
+    /// Nothing told yet.
+    pub fn new(host: Host, limits: Limits) -> Ledger {
+        Ledger {
+            host,
+            limits,
+            entities: BTreeMap::new(),
+            now: 0,
+            refused: 0,
+            skipped: 0,
+            exported: Exported::default(),
+        }
+    }
+
+    /// Adds an interval.
+    pub fn add(&mut self, model: &Model) {
+        let start = unix_ns(model);
+        let end = start.saturating_add(nanoseconds(model.length));
+        if model.length.is_zero() {
+            return;
+        }
+        if start.abs_diff(self.now) > nanoseconds(CLOCK_WAS_SET) {
+            // Series that go on would have points before their start, or on the same instant.
+            self.entities.clear();
+            self.now = 0;
+        }
+        let start = if self.now == 0 {
+            start
+        } else {
+            start.min(self.now)
+        };
+        self.now = end.max(self.now.max(start).saturating_add(1));
+        let span = Span {
+            start,
+            end: self.now,
+            seconds: model.seconds(),
+        };
+        let mut room = self.limits.series.saturating_sub(self.series());
+        for (index, row) in model.entities.rows.iter().enumerate() {
+            self.add_row(&Of { model, index, row }, span, &mut room);
+        }
+        self.end_others(model);
+        let own = Own {
+            skipped: std::mem::take(&mut self.skipped),
+            refused: std::mem::take(&mut self.refused),
+            entities: self.entities.len(),
+            series: self.series(),
+            exported: std::mem::take(&mut self.exported),
+        };
+        let interval = Interval { model, own: &own };
+        let points = METRICS.iter().enumerate().filter_map(|(number, metric)| {
+            let Source::Agent(read) = metric.source else {
+                return None;
+            };
+            Some((number, metric, measured(|points| read(&interval, points))))
+        });
+        let (points, host): (Vec<_>, _) = (points.collect(), &self.host);
+        let agent = self.entities.entry(Whose::Agent);
+        let agent = agent.or_insert_with(|| Entity::new(host.agent()));
+        agent.begin(span.end);
+        for (number, _, points) in points {
+            for (attributes, amount) in points {
+                agent.add(number, attributes, &amount, span);
+            }
+        }
+    }
+
+    fn add_row(&mut self, of: &Of<'_>, span: Span, room: &mut usize) {
+        let whose = Whose::Entity(of.row.key.clone());
+        let is_new = !self.entities.contains_key(&whose);
+        let (host, limits) = (&self.host, self.limits);
+        let entity = self.entities.entry(whose.clone());
+        let entity = entity.or_insert_with(|| Entity::new(host.entity(of.row)));
+        entity.begin(span.end);
+        entity.affected |= admission::is_affected(of.row, span.seconds);
+        let tier = if entity.affected {
+            limits.affected
+        } else {
+            limits.calm
+        };
+        for (number, metric) in METRICS.iter().enumerate().filter(|(_, m)| m.tier <= tier) {
+            for (attributes, amount) in points_of(metric, number, of, entity, limits, span) {
+                let is_known = entity.has(number, &attributes);
+                if !is_known && amount.is_nothing() {
+                    continue;
+                }
+                if !is_known && *room == 0 {
+                    self.refused += 1;
+                    continue;
+                }
+                *room -= usize::from(!is_known);
+                entity.add(number, attributes, &amount, span);
+            }
+        }
+        if is_new && entity.series().len() == 0 {
+            self.entities.remove(&whose);
+        }
+    }
+
+    /// Those that the model does not tell of any more have ended, unless they are for ever.
+    fn end_others(&mut self, model: &Model) {
+        let rows = model.entities.rows.iter().map(|row: &Row| &row.key);
+        let there: std::collections::BTreeSet<&Key> = rows.collect();
+        for (whose, entity) in &mut self.entities {
+            let Whose::Entity(key) = whose else { continue };
+            let is_mortal = matches!(key, Key::Entity(_) | Key::Cgroup(_) | Key::Path(_));
+            if is_mortal && !there.contains(key) {
+                entity.end();
+            }
+        }
+        let ended = self
+            .entities
+            .iter()
+            .filter(|(_, entity)| entity.life != Life::Alive);
+        let mut ended: Vec<(u64, Whose)> = ended
+            .map(|(whose, entity)| (entity.last, whose.clone()))
+            .collect();
+        let excess = ended.len().saturating_sub(MOST_ENDED);
+        ended.sort();
+        for (_, whose) in ended.into_iter().take(excess) {
+            self.entities.remove(&whose);
+            self.refused += 1;
+        }
+    }
+
+    /// All entities with series, in a lasting order.
+    pub fn entities(&self) -> impl Iterator<Item = (&Whose, &Entity)> {
+        self.entities.iter()
+    }
+
+    /// A receiver has taken what was told of an entity up to `told`.
+    pub fn taken(&mut self, whose: &Whose, told: Told) {
+        let Some(entity) = self.entities.get_mut(whose) else {
+            return;
+        };
+        if entity.taken(told) {
+            self.entities.remove(whose);
+        }
+    }
+
+    /// An interval could not be observed; its amounts are part of the next one.
+    pub fn skip(&mut self) {
+        self.skipped += 1;
+    }
+
+    /// What was exported since counts with the next interval.
+    pub fn count_exported(&mut self, change: impl FnOnce(&mut Exported)) {
+        change(&mut self.exported);
+    }
+
+    /// The end of the latest interval, nanoseconds of Unix time.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Series of all entities.
+    pub fn series(&self) -> usize {
+        self.entities
+            .values()
+            .map(|entity| entity.series().len())
+            .sum()
+    }
+}
+
+/// Start and end of an interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Nanoseconds of Unix time.
+    pub start: u64,
+    /// Nanoseconds of Unix time.
+    pub end: u64,
+    /// Length.
+    pub seconds: f64,
+}
+
+/// Up to when and where in its life an entity was told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The end of the latest interval then.
+    pub now: u64,
+    /// Its life then.
+    pub life: Life,
+}
+
+fn points_of(
+    metric: &Metric,
+    number: usize,
+    of: &Of<'_>,
+    entity: &Entity,
+    limits: Limits,
+    span: Span,
+) -> Points {
+    match metric.source {
+        Source::Agent(_) => Vec::new(),
+        Source::Entity(read) => measured(|points| read(of, points)),
+        Source::Culprits(read) => {
+            let points = measured(|points| read(of, points));
+            let known = |attributes: &Attributes| entity.has(number, attributes);
+            let taken = |scope: &Attributes| entity.culprits(number, scope);
+            admission::admit(points, known, taken, limits.culprits, span.seconds)
+        }
+    }
+}
+
+fn measured(read: impl FnOnce(&mut Points)) -> Points {
+    let mut points = Vec::new();
+    read(&mut points);
+    points
+}
+
+fn unix_ns(model: &Model) -> u64 {
+    let since = model.start.duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, nanoseconds)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,236 @@
+//! Series over several intervals.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    entity::identify,
+    model::fixture::Scene,
+    otlp::{
+        encode,
+        registry::{CULPRIT_KIND, OTHER},
+    },
+    sample::{Party, Sample},
+};
+
+/// A host of which one interval follows another.
+struct Course {
+    scene: Scene,
+    ledger: Ledger,
+}
+
+impl Course {
+    fn new(limits: Limits) -> Course {
+        Course {
+            scene: Scene::new(2),
+            ledger: Ledger::new(Host::default(), limits),
+        }
+    }
+
+    fn cgroup(&mut self, id: u64, path: &str) -> Party {
+        self.scene.cgroup(id, path)
+    }
+
+    /// Ends the interval of 10 s and begins the next.
+    fn step(&mut self) {
+        self.ledger.add(&self.model());
+        let after: Sample = self.scene.after.clone();
+        self.scene.before = after;
+        self.scene.after.monotonic += Duration::from_secs(10);
+        self.scene.after.wall += Duration::from_secs(10);
+    }
+
+    fn model(&self) -> Model {
+        Model::new(&self.scene.before, &self.scene.after, &identify)
+    }
+
+    fn take(&mut self) -> Vec<(Whose, Life)> {
+        let parts: Vec<_> = encode::parts(&self.ledger)
+            .map(|part| (part.whose, part.told))
+            .collect();
+        for (whose, told) in &parts {
+            self.ledger.taken(whose, *told);
+        }
+        let of_entities = parts
+            .into_iter()
+            .filter(|(whose, _)| *whose != Whose::Agent);
+        of_entities
+            .map(|(whose, told)| (whose, told.life))
+            .collect()
+    }
+
+    /// Totals of one metric, nanoseconds or counts, by attributes.
+    fn totals(&self, path: &str, name: &str) -> BTreeMap<Attributes, u64> {
+        let whose = Whose::Entity(Key::Entity(path.into()));
+        let Some(entity) = self.ledger.entities.get(&whose) else {
+            return BTreeMap::new();
+        };
+        let of = entity
+            .series()
+            .filter(|(metric, ..)| METRICS[*metric].name == name);
+        of.map(|(_, attributes, series)| {
+            let total = match &series.total {
+                Amount::Ns(sum) | Amount::Count(sum) => *sum,
+                Amount::Histogram(counts, _) => counts.iter().sum(),
+                Amount::Level(_) => panic!("a gauge"),
+            };
+            (attributes.clone(), total)
+        })
+        .collect()
+    }
+}
+
+const RUN: &str = "crosstalk.cpu.run.time";
+const INTERFERENCE: &str = "crosstalk.cpu.interference.time";
+
+#[test]
+fn totals_are_the_sums_of_intervals() {
+    let mut course = Course::new(Limits::default());
+    let web = course.cgroup(2, "/web.service");
+    for _ in 0..3 {
+        course.scene.ran(web, 1.5);
+        course.step();
+    }
+    assert_eq!(course.totals("/web.service", RUN)[&vec![]], 4_500_000_000);
+}
+
+#[test]
+fn nothing_to_count_has_no_series() {
+    let mut course = Course::new(Limits::default());
+    course.cgroup(2, "/idle.service");
+    course.step();
+    assert!(course.totals("/idle.service", RUN).is_empty());
+    assert_eq!(course.ledger.entities.len(), 1, "the agent alone");
+}
+
+#[test]
+fn the_dead_tell_their_last_totals_then_that_they_are_gone_then_nothing() {
+    let mut course = Course::new(Limits::default());
+    let job = course.cgroup(2, "/job.service");
+    course.scene.ran(job, 1.0);
+    course.step();
+    assert_eq!(course.take()[0].1, Life::Alive);
+    course
+        .scene
+        .after
+        .cgroups
+        .remove(&crate::sample::CgroupId(2));
+    course.step();
+    course.step();
+    let lives = |course: &mut Course| -> Vec<Life> {
+        course.take().into_iter().map(|(_, life)| life).collect()
+    };
+    assert_eq!(lives(&mut course), [Life::Ending]);
+    assert_eq!(course.totals("/job.service", RUN)[&vec![]], 1_000_000_000);
+    course.step();
+    assert_eq!(lives(&mut course), [Life::Stale]);
+    course.step();
+    assert_eq!(lives(&mut course), []);
+}
+
+#[test]
+fn whoever_comes_back_after_its_end_begins_anew() {
+    let mut course = Course::new(Limits::default());
+    let job = course.cgroup(2, "/job.service");
+    course.scene.ran(job, 1.0);
+    course.step();
+    let cgroup = course
+        .scene
+        .after
+        .cgroups
+        .remove(&crate::sample::CgroupId(2))
+        .unwrap();
+    course.step();
+    course.step();
+    course.take();
+    course
+        .scene
+        .after
+        .cgroups
+        .insert(crate::sample::CgroupId(2), cgroup);
+    course.scene.ran(job, 0.5);
+    course.step();
+    assert_eq!(course.totals("/job.service", RUN)[&vec![]], 500_000_000);
+}
+
+#[test]
+fn a_clock_that_is_set_begins_all_series_anew() {
+    for hours in [-1i64, 1] {
+        let mut course = Course::new(Limits::default());
+        let web = course.cgroup(2, "/web.service");
+        course.scene.ran(web, 1.0);
+        course.step();
+        let step = Duration::from_hours(hours.unsigned_abs());
+        for sample in [&mut course.scene.before, &mut course.scene.after] {
+            sample.wall = if hours < 0 {
+                sample.wall - step
+            } else {
+                sample.wall + step
+            };
+        }
+        course.scene.ran(web, 2.0);
+        course.step();
+        assert_eq!(course.totals("/web.service", RUN)[&vec![]], 2_000_000_000);
+        let (_, web) = course.ledger.entities().last().unwrap();
+        for (.., series) in web.series() {
+            assert!(series.start < course.ledger.now());
+        }
+    }
+}
+
+#[test]
+fn series_beyond_the_limit_are_refused_and_counted() {
+    let mut course = Course::new(Limits {
+        series: 3,
+        ..Limits::default()
+    });
+    for id in 2..8 {
+        let party = course.cgroup(id, &format!("/s{id}.service"));
+        course.scene.ran(party, 1.0);
+    }
+    course.step();
+    let agent = &course.ledger.entities[&Whose::Agent];
+    let mut own = agent
+        .series()
+        .filter(|(metric, ..)| METRICS[*metric].name == "crosstalk.agent.series.refused");
+    assert_eq!(own.next().unwrap().2.total, Amount::Count(3));
+    assert_eq!(course.totals("/s2.service", RUN).len(), 1);
+    assert_eq!(course.totals("/s7.service", RUN).len(), 0);
+}
+
+proptest! {
+    #[test]
+    fn series_of_culprits_never_fall_and_add_up(
+        intervals in prop::collection::vec(prop::collection::vec(0u32..3_000, 12), 1..8),
+        culprits in 0usize..6,
+    ) {
+        let mut course = Course::new(Limits { culprits, ..Limits::default() });
+        let victim = course.cgroup(2, "/victim.service");
+        let others: Vec<Party> =
+            (0..12).map(|n| course.cgroup(10 + n, &format!("/c{n}.service"))).collect();
+        let mut before: BTreeMap<Attributes, u64> = BTreeMap::new();
+        let mut affected = false;
+        let mut whole = 0;
+        for waits in intervals {
+            for (culprit, ms) in others.iter().zip(&waits) {
+                course.scene.waited_for(victim, *culprit, f64::from(*ms) / 1e3, 0.001);
+            }
+            let sum = waits.iter().map(|ms| u64::from(*ms) * 1_000_000).sum::<u64>();
+            affected |= sum >= 100_000_000;
+            course.step();
+            if affected {
+                whole += sum;
+            }
+            let now = course.totals("/victim.service", INTERFERENCE);
+            for (attributes, total) in &before {
+                prop_assert!(now[attributes] >= *total, "{attributes:?} fell");
+            }
+            prop_assert_eq!(now.values().sum::<u64>(), whole);
+            let own = now.keys().filter(|key| !key.contains(&(CULPRIT_KIND, OTHER.to_owned())));
+            prop_assert!(own.count() <= culprits);
+            before = now;
+        }
+    }
+}

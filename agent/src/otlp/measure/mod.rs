@@ -1,0 +1,84 @@
+//! How the values of metrics come from a model: one small function for each metric.
+
+pub(super) mod agent;
+pub(super) mod cpu;
+pub(super) mod disk;
+
+use crate::{
+    model::{Model, Resource, Row},
+    otlp::{amount::Amount, registry::Points},
+};
+
+/// What happened in one interval.
+#[derive(Clone, Copy)]
+pub struct Interval<'a> {
+    /// What was observed.
+    pub model: &'a Model,
+    /// The agent's own affairs.
+    pub own: &'a Own,
+}
+
+/// What the agent knows of itself beside the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Intervals that could not be observed since the last one.
+    pub skipped: u64,
+    /// Amounts that found no series since.
+    pub refused: u64,
+    /// Entities that have series.
+    pub entities: usize,
+    /// Series of all entities.
+    pub series: usize,
+    /// What was exported since.
+    pub exported: Exported,
+}
+
+/// What became of requests and of their data points.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Requests that the receiver took.
+    pub requests_accepted: u64,
+    /// Requests that it will never take.
+    pub requests_refused: u64,
+    /// Requests that did not get through.
+    pub requests_failed: u64,
+    /// Points that the receiver took.
+    pub points_accepted: u64,
+    /// Points that it rejected, out of requests that it took.
+    pub points_rejected: u64,
+    /// Points of refused requests.
+    pub points_refused: u64,
+    /// Points of failed requests: newer ones take their place.
+    pub points_superseded: u64,
+}
+
+/// One row of the model.
+#[derive(Clone, Copy)]
+pub struct Of<'a> {
+    /// The whole interval.
+    pub model: &'a Model,
+    /// Number of the row among the entities.
+    pub index: usize,
+    /// The row.
+    pub row: &'a Row,
+}
+
+impl Of<'_> {
+    /// By culprit: kind and name, and how long.
+    fn culprits(&self, resource: Resource) -> impl Iterator<Item = (String, String, Amount)> {
+        let table = &self.model.entities;
+        table.blame_of(self.index, resource).map(|blame| {
+            let culprit = &table.rows[blame.culprit];
+            let kind = culprit.kind.name().to_owned();
+            (kind, culprit.name.clone(), Amount::Ns(blame.ns))
+        })
+    }
+}
+
+fn one(points: &mut Points, amount: Amount) {
+    points.push((Vec::new(), amount));
+}
+
+fn by(points: &mut Points, key: &'static str, value: &str, amount: Amount) {
+    points.push((vec![(key, value.to_owned())], amount));
+}

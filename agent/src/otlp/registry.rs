@@ -1,0 +1,222 @@
+//! Which metrics there are: the one place that names them. `docs/metrics.md` is made from it.
+
+use crate::otlp::{
+    amount::{Amount, Attributes},
+    measure::{Interval, Of, agent, cpu, disk},
+};
+
+/// Version of the scope. It stays the same from release to release: in Prometheus it is a label.
+pub const SCOPE_VERSION: &str = "1";
+/// Name of the scope.
+pub const SCOPE: &str = "crosstalk";
+
+/// The value of [`CULPRIT_KIND`] for all culprits without a series of their own.
+pub const OTHER: &str = "other";
+/// What a culprit is.
+pub const CULPRIT_KIND: &str = "crosstalk.culprit.kind";
+/// Its name.
+pub const CULPRIT_NAME: &str = "crosstalk.culprit.name";
+/// Why somebody waited.
+pub const CAUSE: &str = "crosstalk.cause";
+/// A block device.
+pub const DEVICE: &str = "system.device";
+/// What was asked of it.
+pub const OPERATION: &str = "crosstalk.disk.operation";
+/// Why something is missing.
+pub const REASON: &str = "crosstalk.reason";
+/// What became of something.
+pub const OUTCOME: &str = "crosstalk.outcome";
+
+/// The kind of a metric in OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A sum that only grows.
+    Counter,
+    /// An exponential histogram of scale 2.
+    Histogram,
+    /// A gauge.
+    Gauge,
+}
+
+/// Who has series of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Whoever has something to count.
+    All,
+    /// Who lost a noticeable time in an interval, from then on.
+    Affected,
+    /// Nobody, unless asked for.
+    Extra,
+}
+
+/// Where the values come from.
+#[derive(Clone, Copy)]
+pub enum Source {
+    /// From a row of the model: one of each entity.
+    Entity(fn(&Of<'_>, &mut Points)),
+    /// The same, where [`CULPRIT_KIND`] and [`CULPRIT_NAME`] end the attributes and few culprits have a
+    /// series of their own.
+    Culprits(fn(&Of<'_>, &mut Points)),
+    /// From the agent's account of itself.
+    Agent(fn(&Interval<'_>, &mut Points)),
+}
+
+/// What one metric brings in an interval.
+pub type Points = Vec<(Attributes, Amount)>;
+
+/// One metric.
+pub struct Metric {
+    /// Its name in OTLP.
+    pub name: &'static str,
+    /// Its unit, in UCUM.
+    pub unit: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it counts.
+    pub description: &'static str,
+    /// Attributes of its points.
+    pub attributes: &'static [&'static str],
+    /// Who has it.
+    pub tier: Tier,
+    /// Where its values come from.
+    pub source: Source,
+}
+
+const fn counter(name: &'static str, unit: &'static str, source: Source) -> Metric {
+    Metric {
+        name,
+        unit,
+        kind: Kind::Counter,
+        description: "",
+        attributes: &[],
+        tier: Tier::All,
+        source,
+    }
+}
+
+const fn histogram(name: &'static str, source: Source) -> Metric {
+    Metric {
+        kind: Kind::Histogram,
+        tier: Tier::Affected,
+        ..counter(name, "s", source)
+    }
+}
+
+const fn gauge(name: &'static str, unit: &'static str, source: Source) -> Metric {
+    Metric {
+        kind: Kind::Gauge,
+        ..counter(name, unit, source)
+    }
+}
+
+impl Metric {
+    const fn of(self, attributes: &'static [&'static str]) -> Metric {
+        Metric { attributes, ..self }
+    }
+
+    const fn tier(self, tier: Tier) -> Metric {
+        Metric { tier, ..self }
+    }
+
+    const fn is(self, description: &'static str) -> Metric {
+        Metric {
+            description,
+            ..self
+        }
+    }
+}
+
+use Source::{Agent, Culprits, Entity};
+
+/// All metrics.
+pub static METRICS: &[Metric] = &[
+    counter("crosstalk.cpu.run.time", "s", Entity(cpu::run))
+        .is("Time on a CPU, without steal and, where the kernel accounts them, interrupts."),
+    counter("crosstalk.cpu.wait.time", "s", Entity(cpu::wait))
+        .of(&[CAUSE])
+        .is("Time from being ready to run to running, by cause."),
+    counter("crosstalk.cpu.steal.time", "s", Entity(cpu::steal))
+        .is("Time that the hypervisor took while the entity was on a CPU."),
+    histogram("crosstalk.cpu.runqueue.delay", Entity(cpu::delay))
+        .is("Single waits for a CPU, from being ready to run to running, throttled time left out."),
+    counter("crosstalk.cpu.interference.time", "s", Culprits(cpu::interference))
+        .of(&[CULPRIT_KIND, CULPRIT_NAME])
+        .tier(Tier::Affected)
+        .is("Time waited for a CPU while somebody else ran, by who ran. Over all culprits it grows as \
+             `crosstalk.cpu.wait.time` of the causes `neighbor` and `kernel`."),
+    counter("crosstalk.cpu.throttled.time", "s", Entity(cpu::throttled_time))
+        .is("Time that the entity's own CPU quota held its run queues back, by the kernel's count \
+             over all CPUs."),
+    counter("crosstalk.cpu.throttled.periods", "{period}", Entity(cpu::throttled_periods))
+        .is("Periods of its CPU quota in which the quota was used up."),
+    counter("crosstalk.cpu.periods", "{period}", Entity(cpu::periods))
+        .is("Periods of its CPU quota."),
+    counter("crosstalk.disk.operations", "{operation}", Entity(disk::operations))
+        .of(&[DEVICE, OPERATION])
+        .tier(Tier::Affected)
+        .is("Completed block requests."),
+    counter("crosstalk.disk.io", "By", Entity(disk::bytes))
+        .of(&[DEVICE, OPERATION])
+        .tier(Tier::Affected)
+        .is("Bytes of completed block requests."),
+    counter("crosstalk.disk.errors", "{operation}", Entity(disk::errors))
+        .of(&[DEVICE, OPERATION])
+        .is("Completed block requests that failed."),
+    histogram("crosstalk.disk.operation.duration", Entity(disk::total))
+        .of(&[DEVICE, OPERATION])
+        .is("Block requests, from creation to completion."),
+    histogram("crosstalk.disk.queue.duration", Entity(disk::queue))
+        .of(&[DEVICE, OPERATION])
+        .tier(Tier::Extra)
+        .is("Block requests, from creation to issue."),
+    histogram("crosstalk.disk.device.duration", Entity(disk::device))
+        .of(&[DEVICE, OPERATION])
+        .tier(Tier::Extra)
+        .is("Block requests, from issue to completion."),
+    counter("crosstalk.disk.wait.time", "s", Entity(disk::wait))
+        .of(&[DEVICE, CAUSE])
+        .tier(Tier::Affected)
+        .is("Time of block requests from creation to completion, by cause."),
+    counter("crosstalk.disk.interference.time", "s", Culprits(disk::interference))
+        .of(&[DEVICE, CULPRIT_KIND, CULPRIT_NAME])
+        .tier(Tier::Affected)
+        .is("Time of block requests while those of somebody else were in service, by whose they \
+             were. Over all culprits it grows as `crosstalk.disk.wait.time` of the cause `neighbor`."),
+    counter("crosstalk.agent.switches.seen", "{event}", Agent(agent::seen))
+        .is("Context switches that the programs in the kernel saw."),
+    counter("crosstalk.agent.switches.dropped", "{event}", Agent(agent::dropped))
+        .of(&[REASON])
+        .is("Of these, not accounted, by reason."),
+    counter("crosstalk.agent.wait.unattributed", "s", Agent(agent::unattributed))
+        .of(&[REASON])
+        .is("Waits of all entities without a cause, by reason."),
+    counter("crosstalk.agent.lost", "{event}", Agent(agent::lost))
+        .of(&[REASON])
+        .is("What the programs had no room for, by what."),
+    counter("crosstalk.agent.unnamed.time", "s", Agent(agent::unnamed))
+        .is("Waits whose cause is known and whose culprit is not: there was no room for the pair."),
+    gauge("crosstalk.agent.coverage", "1", Agent(agent::coverage))
+        .is("Accounted waits as a ratio of the kernel's own run-queue delay of the interval; near 1 \
+             is right."),
+    gauge("crosstalk.agent.stepped_down", "1", Agent(agent::stepped_down))
+        .is("1 while less than all is accounted, for the machine switches too often; else 0."),
+    gauge("crosstalk.agent.switch.cost", "s", Agent(agent::cost))
+        .is("Mean time of one run of the program on a context switch."),
+    counter("crosstalk.agent.requests", "{request}", Agent(agent::disk_seen))
+        .is("Completions of block requests that the program in the kernel saw."),
+    counter("crosstalk.agent.intervals.skipped", "{interval}", Agent(agent::skipped))
+        .is("Intervals that could not be observed."),
+    gauge("crosstalk.agent.entities", "{entity}", Agent(agent::entities))
+        .is("Entities that have series."),
+    gauge("crosstalk.agent.series", "{series}", Agent(agent::series))
+        .is("Series of all entities."),
+    counter("crosstalk.agent.series.refused", "{series}", Agent(agent::refused))
+        .is("Amounts left out because there were as many series as the limit allows."),
+    counter("crosstalk.agent.export.requests", "{request}", Agent(agent::requests))
+        .of(&[OUTCOME])
+        .is("Export requests, by outcome: `accepted`, `refused` for good, or `failed` and tried again."),
+    counter("crosstalk.agent.export.points", "{point}", Agent(agent::points))
+        .of(&[OUTCOME])
+        .is("Data points, by outcome: `accepted`, `rejected` by the receiver, `refused` with their \
+             whole request, or `superseded` by newer ones before they were delivered."),
+];

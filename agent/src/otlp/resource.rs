@@ -1,0 +1,161 @@
+//! Attributes of Resources: one Resource for each entity, and one for the agent itself.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    host::identity::entity_of,
+    model::{Kind, Row, identity::path_text},
+};
+
+/// Attributes of a Resource, in the order of their names.
+pub type Resource = BTreeMap<String, String>;
+
+/// What all Resources of this host have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// The name of the host.
+    pub name: String,
+    /// The id of the host, `/etc/machine-id`; `None` where it has none.
+    pub id: Option<String>,
+    /// Attributes that somebody set.
+    pub given: Resource,
+    /// The name of the agent's own service, where somebody set one.
+    pub service_name: Option<String>,
+}
+
+impl Host {
+    /// The Resource of a row.
+    pub fn entity(&self, row: &Row) -> Resource {
+        let mut resource = self.common();
+        let mut set = |key: &str, value: String| resource.insert(key.to_owned(), value);
+        set("crosstalk.entity.kind", row.kind.name().into());
+        set("crosstalk.entity.name", row.name.clone());
+        set("crosstalk.cgroup.path", path_text(&row.path));
+        let path = entity_of(&row.path);
+        let instance = match (&path.container_id, row.kind) {
+            (Some(id), Kind::Container) => id.clone(),
+            (_, Kind::Host) => self.instance(),
+            _ => format!("{}:{}", self.instance(), row.key_text()),
+        };
+        set("service.instance.id", instance);
+        if row.kind == Kind::Container {
+            path.container_id.map(|id| set("container.id", id));
+            path.runtime
+                .map(|runtime| set("container.runtime.name", runtime.to_string()));
+        }
+        path.pod_uid.map(|uid| set("k8s.pod.uid", uid));
+        resource
+    }
+
+    /// The Resource of the agent itself.
+    pub fn agent(&self) -> Resource {
+        let mut resource = self.common();
+        for (key, value) in &self.given {
+            resource.insert(key.clone(), value.clone());
+        }
+        let name = self.service_name.as_deref();
+        let named = name.or(self.given.get("service.name").map(String::as_str));
+        let name = named.unwrap_or("crosstalk").to_owned();
+        resource.insert("service.name".into(), name);
+        resource.insert("service.version".into(), env!("CARGO_PKG_VERSION").into());
+        resource
+            .entry("service.instance.id".into())
+            .or_insert_with(|| self.instance());
+        resource
+    }
+
+    fn common(&self) -> Resource {
+        let mut resource: Resource = BTreeMap::new();
+        resource.insert("host.name".into(), self.name.clone());
+        if let Some(id) = &self.id {
+            resource.insert("host.id".into(), id.clone());
+        }
+        let given = self.given.iter().filter(|(key, _)| !is_of_agent(key));
+        resource.extend(given.map(|(key, value)| (key.clone(), value.clone())));
+        resource
+    }
+
+    fn instance(&self) -> String {
+        self.id.clone().unwrap_or_else(|| self.name.clone())
+    }
+}
+
+/// Set for the agent's own process: of other Resources it would say that all are the agent.
+fn is_of_agent(key: &str) -> bool {
+    [
+        "service.",
+        "k8s.pod.",
+        "k8s.container.",
+        "container.",
+        "process.",
+        "telemetry.",
+    ]
+    .iter()
+    .any(|prefix| key.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        entity::identify,
+        model::{Model, fixture::Scene},
+    };
+
+    fn host() -> Host {
+        let given = [
+            ("deployment.environment.name", "prod"),
+            ("service.name", "agents"),
+            ("k8s.pod.name", "crosstalk-x7"),
+        ];
+        Host {
+            name: "web-1".into(),
+            id: Some("3d12".into()),
+            given: given.map(|(key, value)| (key.into(), value.into())).into(),
+            service_name: None,
+        }
+    }
+
+    fn resources(path: &str) -> Vec<Resource> {
+        let mut scene = Scene::new(1);
+        let party = scene.cgroup(2, path);
+        scene.ran(party, 1.0);
+        let root = scene.cgroup(crate::model::fixture::ROOT, "/");
+        scene.ran(root, 0.1);
+        let model = Model::new(&scene.before, &scene.after, &identify);
+        let rows = model.entities.rows.iter();
+        rows.map(|row| host().entity(row)).collect()
+    }
+
+    #[test]
+    fn a_container_has_its_id_and_never_the_name_of_the_agents_service() {
+        let id = "ab".repeat(32);
+        let all = resources(&format!("/docker-{id}.scope"));
+        let container = all.iter().find(|one| one.contains_key("container.id"));
+        let container = container.unwrap();
+        assert_eq!(container["container.id"], id);
+        assert_eq!(container["service.instance.id"], id);
+        assert_eq!(container["deployment.environment.name"], "prod");
+        for key in ["service.name", "k8s.pod.name"] {
+            assert!(!container.contains_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn no_two_resources_have_one_instance() {
+        let all = resources("/x.service");
+        let ids: std::collections::BTreeSet<&String> =
+            all.iter().map(|one| &one["service.instance.id"]).collect();
+        assert_eq!((ids.len(), all.len()), (2, 2));
+    }
+
+    #[test]
+    fn the_agent_has_a_name_that_can_be_set() {
+        assert_eq!(host().agent()["service.name"], "agents");
+        assert_eq!(host().agent()["k8s.pod.name"], "crosstalk-x7");
+        let mut named = host();
+        named.service_name = Some("noise".into());
+        assert_eq!(named.agent()["service.name"], "noise");
+        assert_eq!(Host::default().agent()["service.name"], "crosstalk");
+    }
+}

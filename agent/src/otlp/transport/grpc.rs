@@ -1,0 +1,121 @@
+//! OTLP over gRPC.
+
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
+};
+use tonic::{Code, Request, Status, body::Body, codec::CompressionEncoding, metadata::MetadataMap};
+use tonic_types::StatusExt as _;
+
+use super::{Answer, TransportError, accepted, tls};
+use crate::config::{Compression, Target};
+
+type Connections = Client<HttpsConnector<HttpConnector>, Body>;
+
+/// Sends requests over a connection that it keeps.
+#[derive(Debug)]
+pub(super) struct Sender {
+    client: MetricsServiceClient<Connections>,
+    headers: MetadataMap,
+}
+
+impl Sender {
+    pub(super) fn new(target: &Target) -> Result<Sender, TransportError> {
+        let connections = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http2_only(true)
+            .build(tls::http2(target)?);
+        let client = MetricsServiceClient::with_origin(connections, target.uri.clone())
+            .accept_compressed(CompressionEncoding::Gzip);
+        let client = match target.compression {
+            Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+            Compression::None => client,
+        };
+        Ok(Sender {
+            client,
+            headers: MetadataMap::from_headers(super::http::headers(target)),
+        })
+    }
+
+    pub(super) async fn send(&self, message: ExportMetricsServiceRequest) -> Answer {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.headers.clone();
+        match self.client.clone().export(request).await {
+            Ok(response) => accepted(response.into_inner().partial_success),
+            Err(status) => answer(&status),
+        }
+    }
+}
+
+/// Which codes may be tried again is the protocol's to say.
+fn answer(status: &Status) -> Answer {
+    let retry = status.get_details_retry_info();
+    let after = retry.and_then(|info| info.retry_delay);
+    let why = format!("{:?}: {}", status.code(), super::chain(status));
+    match status.code() {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Answer::TryAgain { why, after },
+        Code::ResourceExhausted if after.is_some() => Answer::TryAgain { why, after },
+        // What a broken connection becomes: no receiver said so.
+        Code::Unknown if std::error::Error::source(status).is_some() => {
+            Answer::TryAgain { why, after }
+        }
+        code => Answer::Refused {
+            why,
+            divide: matches!(code, Code::InvalidArgument | Code::ResourceExhausted),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn exhaustion_is_tried_again_only_where_the_receiver_says_when() {
+        let code = Code::ResourceExhausted;
+        let refused = answer(&Status::new(code, "full"));
+        assert!(
+            matches!(refused, Answer::Refused { divide: true, .. }),
+            "{refused:?}"
+        );
+        let wait = Duration::from_secs(7);
+        let details = ErrorDetails::with_retry_info(Some(wait));
+        let later = answer(&Status::with_error_details(code, "full", details));
+        assert!(matches!(later, Answer::TryAgain { after: Some(after), .. } if after == wait));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let is_tried_again =
+            |code| matches!(answer(&Status::new(code, "")), Answer::TryAgain { .. });
+        for code in [
+            Code::Unavailable,
+            Code::Aborted,
+            Code::DeadlineExceeded,
+            Code::DataLoss,
+        ] {
+            assert!(is_tried_again(code), "{code}");
+        }
+        for code in [
+            Code::InvalidArgument,
+            Code::Unauthenticated,
+            Code::Unimplemented,
+            Code::Unknown,
+        ] {
+            assert!(!is_tried_again(code), "{code}");
+        }
+    }
+}

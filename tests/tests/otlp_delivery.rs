@@ -1,0 +1,168 @@
+//! Whatever a receiver does, every point is accounted for, on both sides alike.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tests::agent::{Agent, Exported};
+use tests::cgroup::Cgroup;
+use tests::load::Plan;
+use tests::metrics;
+use tests::shape::{Mode, Shape};
+use tests::sink::{Protocol, Received, Reply, Sink};
+use tests::truth::Snapshot;
+
+fn agent(sink: &Sink, protocol: Protocol, more: &[&str]) -> Agent {
+    let endpoint = sink.endpoint();
+    let args = ["--interval", "1s", "--timeout", "1s", "--protocol"];
+    let args = [&args[..], &[protocol.name(), "--endpoint", &endpoint], more].concat();
+    Agent::start(&args)
+}
+
+/// What the receiver saw, in the agent's words.
+fn seen(received: &[Received]) -> Exported {
+    let points = |wanted: fn(Reply) -> bool| {
+        let of = received.iter().filter(|received| wanted(received.reply));
+        of.map(Received::points).sum::<u64>()
+    };
+    let number = |wanted: fn(Reply) -> bool| {
+        received
+            .iter()
+            .filter(|received| wanted(received.reply))
+            .count() as u64
+    };
+    let rejected = received.iter().filter_map(|received| match received.reply {
+        Reply::Reject(points) => u64::try_from(points).ok(),
+        _ => None,
+    });
+    let rejected = rejected.sum();
+    let is_failed = |reply| {
+        matches!(
+            reply,
+            Reply::Unavailable | Reply::Later(_) | Reply::Hang | Reply::Cut
+        )
+    };
+    Exported {
+        points: points(Reply::is_accepted) - rejected,
+        requests: number(Reply::is_accepted),
+        rejected,
+        refused: 0,
+        superseded: points(is_failed),
+        failed: number(is_failed),
+    }
+}
+
+fn faults(protocol: Protocol) {
+    let script = [
+        Reply::Accept,
+        Reply::Unavailable,
+        Reply::Later(2),
+        Reply::Hang,
+        Reply::Cut,
+        Reply::Reject(3),
+    ];
+    let sink = Sink::start(protocol, &script);
+    let agent = agent(&sink, protocol, &["--header", "x-tenant=one"]);
+    sink.wait("two requests after the faults", |received| {
+        received.len() >= script.len() + 2
+    });
+    let exported = agent.terminate().exported();
+    let received = sink.received();
+    assert_eq!(exported, seen(&received));
+    assert_eq!(exported.rejected, 3);
+    assert_eq!(exported.failed, 4);
+    let later = received[3].at - received[2].at;
+    assert!(
+        later >= Duration::from_secs(2),
+        "asked for 2 s, and came after {later:?}"
+    );
+    assert!(
+        received
+            .iter()
+            .all(|one| one.tenant.as_deref() == Some("one"))
+    );
+    assert!(received.iter().all(|one| one.is_compressed != Some(false)));
+}
+
+#[test]
+fn every_point_is_accounted_for_over_http() {
+    faults(Protocol::Http);
+}
+
+#[test]
+fn every_point_is_accounted_for_over_grpc() {
+    faults(Protocol::Grpc);
+}
+
+#[test]
+fn a_refused_request_is_divided_until_it_is_known_who_is_refused() {
+    let sink = Sink::start(Protocol::Http, &[Reply::Refuse]);
+    let agent = agent(&sink, Protocol::Http, &["--compression", "none"]);
+    sink.wait("the halves", |received| received.len() >= 3);
+    agent.terminate();
+    let received = sink.received();
+    assert_eq!(received[0].is_compressed, Some(false));
+    let resources = |at: usize| received[at].request.resource_metrics.len();
+    assert_eq!(resources(0), resources(1) + resources(2));
+    let difference = received[2].at - received[0].at;
+    assert!(difference < Duration::from_millis(500), "{difference:?}");
+}
+
+#[test]
+fn totals_are_right_after_a_time_without_a_receiver() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    // Nobody listens there now.
+    drop(listener);
+    let endpoint = format!("http://{address}");
+    let agent = Agent::start(&["--interval", "1s", "--endpoint", &endpoint]);
+    let cgroup = Cgroup::new().expect("a cgroup");
+    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(3));
+    let mut load = Plan::new(shape, &cgroup).start().expect("the load starts");
+    let before = Snapshot::at_rest(&cgroup);
+    load.go();
+    load.wait_done().expect("the load ends");
+    let truth = Snapshot::at_rest(&cgroup).since(&before);
+    let listener = TcpListener::bind(address).expect("the same port");
+    let sink = Sink::on(listener, Protocol::Http, &[]);
+    sink.wait("a request", |received| !received.is_empty());
+    let exported = agent.terminate().exported();
+    assert!(
+        exported.failed > 0,
+        "there was a receiver all along: {exported:?}"
+    );
+    let run = metrics::of_entity(&sink.accepted(), &cgroup.path(), "crosstalk.cpu.run.time");
+    let (told, true_s) = (metrics::total(&run, |_| true), truth.run_s());
+    let steal = metrics::of_entity(&sink.accepted(), &cgroup.path(), "crosstalk.cpu.steal.time");
+    let told = told + metrics::total(&steal, |_| true);
+    assert!(
+        (told - true_s).abs() <= 0.01 * true_s + 0.005,
+        "{told} s told, {true_s} s true"
+    );
+    assert_eq!(run[0].value, Some(0.0), "a series begins at 0");
+    assert_eq!(run[0].at, run[0].start);
+}
+
+#[test]
+fn the_end_comes_in_time_when_nobody_answers() {
+    let sink = Sink::start(Protocol::Http, &[Reply::Hang; 100]);
+    let endpoint = sink.endpoint();
+    let agent = Agent::start(&[
+        "--interval",
+        "1s",
+        "--timeout",
+        "60s",
+        "--shutdown-timeout",
+        "2s",
+        "--endpoint",
+        &endpoint,
+    ]);
+    sink.wait("a request", |received| !received.is_empty());
+    let start = std::time::Instant::now();
+    let ended = agent.terminate();
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(ended.exported(), seen(&sink.received()));
+}

@@ -1,0 +1,146 @@
+//! The numbers that a receiver gets are those of a report of the same time.
+
+use std::time::Duration;
+
+use tests::agent::Agent;
+use tests::capability::test_cpu;
+use tests::cgroup::Cgroup;
+use tests::load::{Load, Plan};
+use tests::metrics::{self, Attributes, Point};
+use tests::report::{CAUSES, crosstalk};
+use tests::shape::{Mode, Shape};
+use tests::sink::{Protocol, Sink};
+use tests::stage::observe;
+
+fn spinner(cgroup: &Cgroup) -> Load {
+    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(4));
+    Plan::new(shape, cgroup)
+        .on(&[test_cpu()])
+        .start()
+        .expect("the load starts")
+}
+
+/// Both see the same events, yet each has programs of its own, that begin and end at their time.
+fn assert_same(what: &str, ours: f64, report: f64) {
+    assert!(
+        (ours - report).abs() <= 0.005 * report + 0.010,
+        "{what}: {ours} told over OTLP, {report} in the report"
+    );
+}
+
+#[test]
+fn run_time_waits_and_culprits_are_those_of_the_report() {
+    let sink = Sink::start(Protocol::Grpc, &[]);
+    let endpoint = sink.endpoint();
+    let groups = [Cgroup::new(), Cgroup::new()].map(|group| group.expect("a cgroup"));
+    let mut loads: Vec<Load> = groups.iter().map(spinner).collect();
+    let agent = Agent::start(&[
+        "--interval",
+        "1s",
+        "--protocol",
+        "grpc",
+        "--endpoint",
+        &endpoint,
+    ]);
+    let report = observe(&mut loads).report;
+    agent.terminate().exported();
+    let accepted = sink.accepted();
+    for (group, other) in [(0, 1), (1, 0)] {
+        let (path, culprit) = (groups[group].path(), groups[other].path());
+        let of = |metric: &str| metrics::of_entity(&accepted, &path, metric);
+        let run = metrics::total(&of("crosstalk.cpu.run.time"), |_| true);
+        assert_same("run time", run, report.figure(&path, "run_s"));
+        let waits = of("crosstalk.cpu.wait.time");
+        for cause in CAUSES {
+            let told = metrics::total(&waits, |a| a["crosstalk.cause"] == cause);
+            assert_same(cause, told, report.cause(&path, cause));
+        }
+        let interference = of("crosstalk.cpu.interference.time");
+        let named = |a: &Attributes| a.get("crosstalk.culprit.name") == Some(&culprit);
+        let told = metrics::total(&interference, named);
+        assert_same("the culprit", told, report.blame(&path, &culprit));
+        assert_histogram(&of("crosstalk.cpu.runqueue.delay"));
+        assert_only_grows(&[waits, interference].concat());
+    }
+}
+
+fn assert_histogram(points: &[Point]) {
+    assert!(
+        !points.is_empty(),
+        "no histogram of a load that waits all the time"
+    );
+    for point in points {
+        assert_eq!(point.count, point.in_buckets, "{point:?}");
+    }
+}
+
+fn assert_only_grows(points: &[Point]) {
+    let mut latest: Vec<&Point> = Vec::new();
+    for point in points {
+        let before = latest
+            .iter_mut()
+            .find(|before| before.metric == point.metric && before.attributes == point.attributes);
+        let Some(before) = before else {
+            assert_eq!(point.value, Some(0.0), "it does not begin at 0: {point:?}");
+            latest.push(point);
+            continue;
+        };
+        let is_next = point.value >= before.value && point.start == before.start;
+        assert!(is_next && point.at >= before.at, "{before:?}\n{point:?}");
+        *before = point;
+    }
+}
+
+#[test]
+fn one_interval_is_printed_as_otlp_json() {
+    let output = crosstalk(&["agent", "--once", "--stdout", "--interval", "1s"]).output();
+    let output = output.expect("the binary starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let resources = json["resourceMetrics"].as_array().expect("a list");
+    let metrics = resources.iter().flat_map(|of| {
+        let metrics = of["scopeMetrics"][0]["metrics"].as_array();
+        metrics.expect("a list").iter()
+    });
+    let run: Vec<_> = metrics
+        .filter(|metric| metric["name"] == "crosstalk.cpu.run.time")
+        .collect();
+    assert!(!run.is_empty(), "somebody runs on every host");
+    for metric in run {
+        let points = metric["sum"]["dataPoints"].as_array().expect("a list");
+        assert_eq!(metric["sum"]["isMonotonic"], true);
+        for point in points {
+            // 64-bit integers are text in the JSON of protobuf.
+            let at = point["timeUnixNano"].as_str().expect("text");
+            assert!(at.parse::<u64>().expect("a number") > 1_600_000_000_000_000_000);
+            assert!(point["asDouble"].as_f64().expect("a number") >= 0.0);
+        }
+    }
+}
+
+#[test]
+fn cardinality_adds_up() {
+    let output = crosstalk(&["agent", "--once", "--cardinality", "--interval", "1s"]).output();
+    let text = String::from_utf8(output.expect("the binary starts").stdout).expect("text");
+    let lines: Vec<(usize, &str)> = text
+        .lines()
+        .map(|line| line.trim().split_once("  ").expect("number and name"))
+        .map(|(number, name)| (number.parse().expect("a number"), name))
+        .collect();
+    let (all, metrics) = lines.split_last().expect("some lines");
+    assert_eq!(all.1, "all");
+    assert_eq!(
+        all.0,
+        metrics.iter().map(|(number, _)| number).sum::<usize>()
+    );
+    assert!(
+        metrics
+            .iter()
+            .any(|(_, name)| *name == "crosstalk.cpu.run.time"),
+        "{text}"
+    );
+}
