@@ -180,7 +180,7 @@ impl Btf {
         self.structs.get(name.as_bytes()).copied()
     }
 
-    /// The value of one of [`ENUMERATORS`].
+    /// The value of an enumerator, of those that somebody asks for.
     pub fn enumerator(&self, name: &str) -> Option<u32> {
         self.enumerators.get(name.as_bytes()).copied()
     }
