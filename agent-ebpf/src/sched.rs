@@ -41,7 +41,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     };
     let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
     if prev.last_arrival() > cpu.last_switch {
-        catch_up(number, prev);
+        catch_up(cpu, number, prev);
     }
     match advance(cpu, number, rq, now) {
         Ok(cell) => {
@@ -68,11 +68,8 @@ fn count_drop(mut cpu: Value<Cpu>, reason: Drop) {
 /// The task that leaves came in a switch for which the kernel skipped the program, as it may do
 /// silently. Its arrival is known, and how long it waited; whoever ran before is taken to have run
 /// until then.
-#[inline(never)]
-fn catch_up(number: u32, prev: Task) {
-    let Some(mut cpu) = maps::cpu(number) else {
-        return;
-    };
+#[inline(always)]
+fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
     if cpu.last_switch == 0 {
         return;
     }
