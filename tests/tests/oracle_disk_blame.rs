@@ -1,17 +1,21 @@
 //! Who filled a device that takes one request at a time: for a victim that always has requests waiting, each culprit is
 //! to blame for the time that its own requests were in service.
 
+use std::fs;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
+use tests::disk::device::Device;
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
 use tests::disk::scene::{Act, Staging, Told, undisturbed};
+use tests::disk::scratch::ScratchFile;
 use tests::load::{Load, Plan};
 use tests::report::crosstalk;
 use tests::shape::{Mode, Shape, Transfer};
+use tests::sys;
 
 const DELAY: Duration = Duration::from_millis(20);
 const WINDOW: Duration = Duration::from_secs(4);
@@ -188,4 +192,47 @@ fn a_noisy_neighbor_is_named() {
             "the verdict does not name {name}:\n{text}"
         );
     }
+}
+
+/// A real disk: how long it takes is its own matter, but what a reader loses beyond that is whoever's fills it.
+#[test]
+fn who_fills_a_real_disk_is_to_blame() {
+    const TEST: &str = "who_fills_a_real_disk_is_to_blame";
+    let file = ScratchFile::on_disk(0);
+    let Some(disk) = Device::below(file.path()) else {
+        return unsupported(TEST, "a file system on a disk");
+    };
+    fs::write(file.path(), vec![1; 64 << 20]).expect("there is room");
+    sys::sync();
+    let [victim, noisy] = [(); 2].map(|()| Cgroup::with_io().expect("a cgroup"));
+    let small = reads(1).wall(WINDOW / 2).target(file.path());
+    let large = reads(16)
+        .wall(WINDOW / 2)
+        .size(512 << 10)
+        .target(file.path());
+    let alone = Plan::new(small.clone(), &victim).start();
+    let mut alone = alone.expect("it starts");
+    alone.go();
+    let alone = alone.tally().mean_s();
+    let mut staging = Staging::default();
+    staging.add(TEST, &disk, &[(small, &victim), (large, &noisy)]);
+    // Shares bear that some completions are kept from the programs.
+    let told = staging.observe(|| ());
+    let (act, report) = told.of(TEST).expect("nothing is missing");
+    let (path, tally) = (&act.paths[0], act.tallies[0]);
+    println!("alone {alone:.6} s, then {:.6} s", tally.mean_s());
+    if tally.mean_s() < 3.0 * alone {
+        return unsupported(TEST, "a disk that one reader can fill");
+    }
+    let lost = report.wait(path) - alone * tally.requests as f64;
+    let blamed = report.blame(path, &act.paths[1]);
+    println!("lost {lost:.3} s, of it to the neighbor {blamed:.3} s");
+    assert!(
+        blamed >= 0.7 * lost && blamed <= report.wait(path),
+        "blamed {blamed} s, lost {lost} s\n{}",
+        report.describe()
+    );
+    // The other way round it is little.
+    let back = report.blame(&act.paths[1], path) / report.wait(&act.paths[1]);
+    assert!(back < 0.3, "{back} of the wait\n{}", report.describe());
 }

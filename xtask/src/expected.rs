@@ -8,9 +8,10 @@ const ESCAPES: &str = "a parent's quota that holds all threads";
 
 /// The file systems of a virtual machine are in its memory.
 const ON_A_DISK: &str = "a file system on a disk";
-const NO_DISK: [(&str, &str); 2] = [
+const NO_DISK: [(&str, &str); 3] = [
     ("a_loop_device_over_a_file_on_a_disk_counts_once", ON_A_DISK),
     ("direct_reads_and_writes_of_a_file", ON_A_DISK),
+    ("who_fills_a_real_disk_is_to_blame", ON_A_DISK),
 ];
 
 /// Debian's kernels have write-back throttling for each disk, which wants the issue of each request noted.
@@ -28,14 +29,21 @@ const NO_SHORT_READS: (&str, &str) = (
 
 /// Per kernel series: test and capability, as the test prints them.
 const EXPECTED: &[(&str, &[(&str, &str)])] = &[
-    ("5.10", &[NO_DISK[0], NO_DISK[1], UNNOTED, NO_SHORT_READS]),
-    ("6.1", &[NO_DISK[0], NO_DISK[1], UNNOTED, NO_SHORT_READS]),
-    ("6.12", &[NO_DISK[0], NO_DISK[1], UNNOTED]),
+    (
+        "5.10",
+        &[NO_DISK[0], NO_DISK[1], NO_DISK[2], UNNOTED, NO_SHORT_READS],
+    ),
+    (
+        "6.1",
+        &[NO_DISK[0], NO_DISK[1], NO_DISK[2], UNNOTED, NO_SHORT_READS],
+    ),
+    ("6.12", &[NO_DISK[0], NO_DISK[1], NO_DISK[2], UNNOTED]),
     (
         "7.2",
         &[
             NO_DISK[0],
             NO_DISK[1],
+            NO_DISK[2],
             UNNOTED,
             (
                 "a_neighbor_is_not_blamed_for_the_quota_of_a_parent",

@@ -4,7 +4,7 @@
 //! `runqlat`. The statistics take time themselves, which each program bears alike: what counts is
 //! the difference to the empty one.
 
-use std::{collections::BTreeMap, process, thread, time::Duration};
+use std::{process, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
@@ -14,7 +14,7 @@ use crosstalk::observe::Observer;
 use crate::{
     cgroups::Sleepers,
     figure::{Plan, Target, Teller},
-    programs::{Count, Empty, Runqlat, counts_of, names},
+    programs::{Count, Empty, Peer, RUNQLAT, all_counts, names},
     storm::Storm,
     tables,
 };
@@ -120,9 +120,12 @@ fn rounds(plan: &Plan, settle: Duration) -> Result<Vec<Round>> {
 
 fn ours(number: usize, settle: Duration, window: Duration) -> Result<Window> {
     let own = process::id();
-    let first = number.is_multiple_of(2).then(Empty::attach).transpose()?;
+    let first = number
+        .is_multiple_of(2)
+        .then(Empty::at_switches)
+        .transpose()?;
     let observer = Observer::start()?;
-    let last = (first.is_none()).then(Empty::attach).transpose()?;
+    let last = (first.is_none()).then(Empty::at_switches).transpose()?;
     let found = watch(&[own], settle, window)?;
     drop((first, last, observer));
     Ok(found)
@@ -130,9 +133,12 @@ fn ours(number: usize, settle: Duration, window: Duration) -> Result<Window> {
 
 fn peer(number: usize, settle: Duration, window: Duration) -> Result<Window> {
     let own = process::id();
-    let first = number.is_multiple_of(2).then(Empty::attach).transpose()?;
-    let runqlat = Runqlat::start()?;
-    let last = (first.is_none()).then(Empty::attach).transpose()?;
+    let first = number
+        .is_multiple_of(2)
+        .then(Empty::at_switches)
+        .transpose()?;
+    let runqlat = Peer::start(&RUNQLAT)?;
+    let last = (first.is_none()).then(Empty::at_switches).transpose()?;
     let found = watch(&[own, runqlat.id()], settle, window)?;
     drop((first, last, runqlat));
     Ok(found)
@@ -141,9 +147,9 @@ fn peer(number: usize, settle: Duration, window: Duration) -> Result<Window> {
 fn watch(processes: &[u32], settle: Duration, window: Duration) -> Result<Window> {
     // What turns up first, new slots and baselines, is not what lasts.
     thread::sleep(settle);
-    let (before, start) = (all(processes)?, std::time::Instant::now());
+    let (before, start) = (all_counts(processes)?, std::time::Instant::now());
     thread::sleep(window);
-    let (after, length) = (all(processes)?, start.elapsed());
+    let (after, length) = (all_counts(processes)?, start.elapsed());
     let names = names();
     let grown = |wanted: &dyn Fn(&str) -> bool| {
         let mut sum = Count::default();
@@ -162,14 +168,6 @@ fn watch(processes: &[u32], settle: Duration, window: Duration) -> Result<Window
         other: grown(&|name| name == MIGRATE || name.starts_with(WAKEUP)),
         length,
     })
-}
-
-fn all(processes: &[u32]) -> Result<BTreeMap<u32, Count>> {
-    let mut all = BTreeMap::new();
-    for process in processes {
-        all.extend(counts_of(*process)?);
-    }
-    Ok(all)
 }
 
 fn tell(load: &str, rounds: &[Round], is_hot: bool) {

@@ -1,11 +1,12 @@
 //! What Crosstalk costs, measured on the kernel that runs here, side by side with an empty program
-//! and with `runqlat`. Prints one line of JSON for each figure; progress goes to standard error.
+//! and with the tools that measure the same. Prints one line of JSON for each figure; progress goes to standard error.
 //!
 //! A figure is never a verdict here: `cargo xtask bench` writes them beside their targets. It needs
 //! root, and removes what it makes.
 
 mod cgroups;
 mod child;
+mod disk;
 mod figure;
 mod kernel;
 mod observe;
@@ -13,6 +14,7 @@ mod programs;
 mod slowdown;
 mod storm;
 mod tables;
+mod targets;
 mod truth;
 mod userspace;
 
@@ -43,6 +45,8 @@ enum Part {
         /// Under one load only
         load: Option<kernel::Load>,
     },
+    /// Nanoseconds of the kernel program on block I/O, and how many requests it costs
+    Disk,
     /// How much slower other programs get
     Slowdown,
     /// CPU time and memory of the agent
@@ -80,6 +84,10 @@ fn main() -> Result<()> {
     match cli.part {
         None => everything(&plan),
         Some(Part::Kernel { load }) => kernel::measure(&plan, load),
+        Some(Part::Disk) => {
+            disk::measure(&plan)?;
+            disk::compare(&plan)
+        }
         Some(Part::Slowdown) => slowdown::measure(&plan),
         Some(Part::Userspace) => userspace::measure(&plan),
         Some(Part::Truth) => truth::measure(&plan),
@@ -97,7 +105,9 @@ fn main() -> Result<()> {
 
 fn everything(plan: &Plan) -> Result<()> {
     kernel::measure(plan, None)?;
+    disk::measure(plan)?;
     truth::measure(plan)?;
     userspace::measure(plan)?;
-    slowdown::measure(plan)
+    slowdown::measure(plan)?;
+    disk::compare(plan)
 }

@@ -1,4 +1,4 @@
-//! Kernel programs under measurement: the empty one, ours and `runqlat`'s.
+//! Kernel programs under measurement: those that do next to nothing, and those of peers.
 
 use std::{collections::BTreeMap, fs, process::Command, thread, time::Duration};
 
@@ -9,43 +9,69 @@ use crate::child::Running;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/crosstalk-ebpf"));
 
-/// A program that does nothing, on the same hook. Detached on drop.
+/// Programs that do next to nothing, on the same hook. Detached on drop.
 pub(crate) struct Empty {
     _object: Ebpf,
 }
 
 impl Empty {
-    pub(crate) fn attach() -> Result<Empty> {
+    /// One that does nothing at each switch.
+    pub(crate) fn at_switches() -> Result<Empty> {
+        Empty::attach("sched_switch", &["empty"])
+    }
+
+    /// One that does nothing at each completed request, and one that reads the clock.
+    pub(crate) fn at_requests() -> Result<Empty> {
+        Empty::attach("block_rq_complete", &["block_empty", "block_clock"])
+    }
+
+    fn attach(tracepoint: &str, names: &[&str]) -> Result<Empty> {
         let btf = Btf::from_sys_fs()?;
         let mut object = EbpfLoader::new().btf(Some(&btf)).load(OBJECT)?;
-        let program = object
-            .program_mut("empty")
-            .context("the object has no empty program")?;
-        let program: &mut BtfTracePoint = program.try_into()?;
-        program.load("sched_switch", &btf)?;
-        program.attach()?;
+        for name in names {
+            let program = object.program_mut(name);
+            let program = program.with_context(|| format!("the object has no program {name}"))?;
+            let program: &mut BtfTracePoint = program.try_into()?;
+            program.load(tracepoint, &btf)?;
+            program.attach()?;
+        }
         Ok(Empty { _object: object })
     }
 }
 
-/// The peer. Ended on drop.
-pub(crate) struct Runqlat(Running);
+/// A peer, and how many programs it loads.
+pub(crate) struct Tool {
+    name: &'static str,
+    programs: usize,
+}
 
-impl Runqlat {
-    const PROGRAMS: usize = 3;
+/// Run-queue delay as a histogram.
+pub(crate) const RUNQLAT: Tool = Tool {
+    name: "runqlat",
+    programs: 3,
+};
+/// Latency of block requests as a histogram.
+pub(crate) const BIOLATENCY: Tool = Tool {
+    name: "biolatency",
+    programs: 2,
+};
 
+/// A peer at work. Ended on drop.
+pub(crate) struct Peer(Running);
+
+impl Peer {
     /// Starts it, and waits until its programs are there.
-    pub(crate) fn start() -> Result<Runqlat> {
-        let process = Running::start(Command::new("runqlat").arg("120"))?;
+    pub(crate) fn start(tool: &Tool) -> Result<Peer> {
+        let process = Running::start(Command::new(tool.name).arg("120"))?;
         for _ in 0..200 {
             thread::sleep(Duration::from_millis(25));
-            if counts_of(process.id())?.len() == Runqlat::PROGRAMS {
+            if counts_of(process.id())?.len() == tool.programs {
                 // They are attached right after the last one was loaded.
                 thread::sleep(Duration::from_millis(300));
-                return Ok(Runqlat(process));
+                return Ok(Peer(process));
             }
         }
-        bail!("runqlat did not load its {} programs", Runqlat::PROGRAMS);
+        bail!("{} did not load its {} programs", tool.name, tool.programs);
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -71,6 +97,11 @@ impl Count {
     pub(crate) fn ns_per_run(self) -> f64 {
         self.ns as f64 / self.runs as f64
     }
+
+    pub(crate) fn add(&mut self, more: Count) {
+        self.runs += more.runs;
+        self.ns += more.ns;
+    }
 }
 
 /// Counts of all programs that a process holds, by program id.
@@ -94,6 +125,15 @@ pub(crate) fn counts_of(process: u32) -> Result<BTreeMap<u32, Count>> {
         counts.insert(id as u32, Count { runs, ns });
     }
     Ok(counts)
+}
+
+/// The same of several processes.
+pub(crate) fn all_counts(processes: &[u32]) -> Result<BTreeMap<u32, Count>> {
+    let mut all = BTreeMap::new();
+    for process in processes {
+        all.extend(counts_of(*process)?);
+    }
+    Ok(all)
 }
 
 /// Names of all loaded programs, cut to 15 letters by the kernel.

@@ -1,4 +1,5 @@
-//! How much slower `perf bench sched` gets, in pairs: nothing attached, ours, `runqlat`, in turn.
+//! How much slower other programs get, in turn: nothing attached, ours, a peer. `perf bench sched` beside `runqlat`, and
+//! `fio` beside `biolatency`.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     child::{output_of, this_program},
     figure::{Plan, Target, Teller},
-    programs::Runqlat,
+    programs::{Peer, RUNQLAT, Tool},
     tables,
 };
 
@@ -39,7 +40,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
                 number + 1,
                 plan.alternations
             );
-            let times = alternate(args, number)?;
+            let times = alternate(number, &RUNQLAT, &|| run(args))?;
             nothing.push(times[0]);
             ours.push(100.0 * (times[1] / times[0] - 1.0));
             peer.push(100.0 * (times[2] / times[0] - 1.0));
@@ -55,24 +56,28 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Seconds with nothing, ours and the peer; who comes first changes.
-fn alternate(args: &[&str], number: usize) -> Result<[f64; 3]> {
-    let mut times = [0.0; 3];
-    for place in 0..times.len() {
-        let who = (place + number) % times.len();
-        times[who] = match who {
-            0 => run(args)?,
+/// What was measured with nothing, ours and the peer; who comes first changes.
+pub(crate) fn alternate(
+    number: usize,
+    tool: &Tool,
+    run: &dyn Fn() -> Result<f64>,
+) -> Result<[f64; 3]> {
+    let mut measured = [0.0; 3];
+    for place in 0..measured.len() {
+        let who = (place + number) % measured.len();
+        measured[who] = match who {
+            0 => run()?,
             1 => {
                 let _ours = Ours::start()?;
-                run(args)?
+                run()?
             }
             _ => {
-                let _peer = Runqlat::start()?;
-                run(args)?
+                let _peer = Peer::start(tool)?;
+                run()?
             }
         };
     }
-    Ok(times)
+    Ok(measured)
 }
 
 fn run(args: &[&str]) -> Result<f64> {

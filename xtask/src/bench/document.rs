@@ -14,13 +14,16 @@ const METHOD: &str = "\
   ours* is `sched_switch` and `sched_migrate_task`, *all of runqlat* its switch and wake-up programs, both for each switch.
 - *Hot* is `stress-ng --switch` through pipes; the *storm* runs two of them in two cgroups on one CPU; *cold* is cgroups full
   of threads that wake once in 4 s, so that nothing of them is in a cache.
+- *Direct 4 KiB reads* are `fio`'s, at random places of 256 MiB: a file on the machine's own disk, and a loop device over a
+  file in memory. Two programs are attached beside ours, one empty and one that reads the clock once, which ours cannot do
+  without; the same two beside `biolatency`, of which all programs count.
 - *Waits*: readings once a second, as the agent does them.
 - *The agent itself* is measured from inside a process that samples and models once a second: CPU time of its threads from
   `schedstat`, memory from its `status`, maps by what the kernel charges. Two threads in each cgroup wake every 400 ms.
   Maps for more CPUs than there are: all are read as if on-line, and those that do not exist hold zeros.
 - *Slowdown*: pairs of runs with nothing attached, with the agent at one reading a second, and with `runqlat`; who comes
   first rotates. A figure is the median of the paired ratio. The pipe is held on one CPU: across two, where the tasks land
-  decides more than anything that is attached.
+  decides more than anything that is attached. Requests a second are `fio`'s, with nothing, ours and `biolatency` in turn.
 
 Medians; *middle half* is from the first to the third quartile of the rounds. Nothing here makes a test fail.
 ";
