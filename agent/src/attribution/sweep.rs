@@ -295,22 +295,14 @@ impl State {
     }
 
     fn change_queued(&mut self, victim: usize, by: f64) {
-        if self.queued[victim] > 0.0 {
-            for owner in 0..self.owners {
-                self.update_pair(victim, owner);
-            }
-        } else {
-            self.skip_pairs(victim);
-        }
+        self.update_pairs(victim);
         self.held[victim] += self.queued[victim] * (self.idle - self.queued_at_idle[victim]);
         self.queued_at_idle[victim] = self.idle;
         self.queued[victim] += by;
     }
 
     fn change_delayed(&mut self, victim: usize, by: f64) {
-        for owner in 0..self.owners {
-            self.update_pair(victim, owner);
-        }
+        self.update_pairs(victim);
         self.device[victim] +=
             self.delayed[victim] * (self.single - self.delayed_at_single[victim]);
         self.delayed_at_single[victim] = self.single;
@@ -333,6 +325,12 @@ impl State {
         self.served += by;
     }
 
+    fn update_pairs(&mut self, victim: usize) {
+        for owner in 0..self.owners {
+            self.update_pair(victim, owner);
+        }
+    }
+
     /// What a victim waited for an owner since the pair was last up to date.
     fn update_pair(&mut self, victim: usize, owner: usize) {
         let pair = victim * self.owners + owner;
@@ -348,18 +346,5 @@ impl State {
                 * (self.share_of_others - self.at_share_of_others[pair]);
         self.at_share[pair] = self.share;
         self.at_share_of_others[pair] = self.share_of_others;
-    }
-
-    /// As [`State::update_pair`] for a victim of which nothing waits.
-    fn skip_pairs(&mut self, victim: usize) {
-        if self.delayed[victim] > 0.0 {
-            for owner in 0..self.owners {
-                self.update_pair(victim, owner);
-            }
-            return;
-        }
-        let pairs = victim * self.owners..(victim + 1) * self.owners;
-        self.at_share[pairs.clone()].fill(self.share);
-        self.at_share_of_others[pairs].fill(self.share_of_others);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
-pub(super) use table::{Align, Column, Table};
+pub(super) use table::{Column, Table};
 
 /// Bad news.
 pub(super) const ALARM: Style = AnsiColor::Red.on_default().bold();

@@ -40,6 +40,24 @@ enum Owners {
     Hidden(hierarchy::Error),
 }
 
+impl Owners {
+    fn version(&self) -> Option<Version> {
+        match self {
+            Owners::Same(version) => Some(*version),
+            Owners::Own(_, hierarchy) => Some(hierarchy.version),
+            Owners::Hidden(_) => None,
+        }
+    }
+
+    fn tree<'a>(&'a self, cpu: &'a Cgroups) -> Option<&'a Cgroups> {
+        match self {
+            Owners::Same(_) => Some(cpu),
+            Owners::Own(own, _) => Some(own),
+            Owners::Hidden(_) => None,
+        }
+    }
+}
+
 /// All that a sample tells of block I/O.
 #[derive(Debug)]
 pub(super) struct Disks {
@@ -78,7 +96,11 @@ impl Disks {
         {
             tracing::warn!("cgroups of block I/O cannot be scanned: {error}");
         }
-        disks.first = disks.tree(cgroups).map(Cgroups::ids).unwrap_or_default();
+        disks.first = disks
+            .owners
+            .tree(cgroups)
+            .map(Cgroups::ids)
+            .unwrap_or_default();
         disks
     }
 
@@ -114,7 +136,7 @@ impl Disks {
             devices: devices
                 .map(|(id, timing)| (*id, self.device(*id, *timing)))
                 .collect(),
-            recursive: self.version() == Some(Version::V2),
+            recursive: self.owners.version() == Some(Version::V2),
             cgroups,
             accounts: reading.accounts,
             waits: reading.waits,
@@ -170,22 +192,6 @@ impl Disks {
         }
     }
 
-    fn version(&self) -> Option<Version> {
-        match &self.owners {
-            Owners::Same(version) => Some(*version),
-            Owners::Own(_, hierarchy) => Some(hierarchy.version),
-            Owners::Hidden(_) => None,
-        }
-    }
-
-    fn tree<'a>(&'a self, cpu: &'a Cgroups) -> Option<&'a Cgroups> {
-        match &self.owners {
-            Owners::Same(_) => Some(cpu),
-            Owners::Own(own, _) => Some(own),
-            Owners::Hidden(_) => None,
-        }
-    }
-
     /// Looks for names of what turned up, and for what is gone.
     fn refresh(&mut self, cpu: &Cgroups, now: Duration) {
         if let Owners::Own(own, _) = &mut self.owners
@@ -200,11 +206,7 @@ impl Disks {
         self.named_at = Some(now);
         let sys = &self.sys;
         self.devices.retain(|id, _| disks::exists(sys, *id));
-        let tree = match &self.owners {
-            Owners::Same(_) => Some(cpu),
-            Owners::Own(own, _) => Some(&**own),
-            Owners::Hidden(_) => None,
-        };
+        let tree = self.owners.tree(cpu);
         self.reader.scanned(
             |id| tree.is_none_or(|tree| tree.exists(id)),
             |id| disks::exists(sys, id),
@@ -231,7 +233,7 @@ impl Disks {
         let (requests, is_first) = (requests(reading), self.is_first);
         self.is_first = false;
         let last = std::mem::replace(&mut self.last, requests);
-        let (Some(tree), Some(version)) = (self.tree(cpu), self.version()) else {
+        let (Some(tree), Some(version)) = (self.owners.tree(cpu), self.owners.version()) else {
             return BTreeMap::new();
         };
         let active = self

@@ -11,16 +11,36 @@ const LEAST_NAME: usize = 12;
 
 /// Where a column's text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Align {
+enum Align {
     Left,
     Right,
 }
 
 /// One column: its heading in two lines, and its cells.
 pub(in crate::cli) struct Column {
-    pub(in crate::cli) heading: [&'static str; 2],
-    pub(in crate::cli) align: Align,
-    pub(in crate::cli) cells: Vec<String>,
+    heading: [&'static str; 2],
+    align: Align,
+    cells: Vec<String>,
+}
+
+impl Column {
+    /// Words.
+    pub(in crate::cli) fn left(heading: [&'static str; 2], cells: Vec<String>) -> Column {
+        Column {
+            heading,
+            align: Align::Left,
+            cells,
+        }
+    }
+
+    /// Numbers.
+    pub(in crate::cli) fn right(heading: [&'static str; 2], cells: Vec<String>) -> Column {
+        Column {
+            heading,
+            align: Align::Right,
+            cells,
+        }
+    }
 }
 
 /// Columns of equal length.

@@ -108,6 +108,9 @@ impl BlockReader {
         cgroup_exists: impl Fn(CgroupId) -> bool,
         device_exists: impl Fn(DeviceId) -> bool,
     ) {
+        let devices = self.maps.devices().map(|(_, device)| device);
+        let there: BTreeSet<DeviceId> = devices.filter(|device| device_exists(*device)).collect();
+        let device_exists = |device| there.contains(&device);
         let exists = |stream: &Stream| {
             device_exists(stream.device)
                 && match stream.owner {

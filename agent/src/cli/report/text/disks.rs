@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         figures::{UNKNOWN, percent, rate, span},
-        page::{ASIDE, Align, Column, HEADING, Page, Table},
+        page::{ASIDE, Column, HEADING, Page, Table},
         report::{
             findings::Findings,
             sentences::{self, NOT_INCLUDED},
@@ -138,16 +138,6 @@ fn table(findings: &Findings, shown: &[Line], (times, causes): (Times, usize)) -
             .map(|usage| usage.map_or(UNKNOWN.into(), cell))
             .collect()
     };
-    let right = |heading, cells| Column {
-        heading,
-        align: Align::Right,
-        cells,
-    };
-    let left = |heading, cells| Column {
-        heading,
-        align: Align::Left,
-        cells,
-    };
     let queue = |quantile| cells(&|usage| at(usage.queue.as_ref(), quantile));
     let device = |quantile| cells(&|usage| at(usage.device.as_ref(), quantile));
     let names = shown.iter().map(|line| findings.label(line.row).to_owned());
@@ -157,30 +147,30 @@ fn table(findings: &Findings, shown: &[Line], (times, causes): (Times, usize)) -
     });
     let per_second = |amount| findings.per_second(amount).map_or(UNKNOWN.into(), rate);
     let mut columns = vec![
-        left(["", rows::what(findings)], names.collect()),
-        left(["", "disk"], disks.collect()),
-        right(
+        Column::left(["", rows::what(findings)], names.collect()),
+        Column::left(["", "disk"], disks.collect()),
+        Column::right(
             ["", "req/s"],
             cells(&|usage| per_second(usage.requests as f64)),
         ),
-        right(
+        Column::right(
             ["", "MB/s"],
             cells(&|usage| per_second(usage.bytes as f64 / 1e6)),
         ),
     ];
     if times == Times::All {
-        columns.push(right(["queue", "p50"], queue(0.5)));
+        columns.push(Column::right(["queue", "p50"], queue(0.5)));
     }
-    columns.push(right(["queue", "p99"], queue(0.99)));
+    columns.push(Column::right(["queue", "p99"], queue(0.99)));
     if times == Times::All {
-        columns.push(right(["device", "p50"], device(0.5)));
+        columns.push(Column::right(["device", "p50"], device(0.5)));
     }
-    columns.push(right(["device", "p99"], device(0.99)));
+    columns.push(Column::right(["device", "p99"], device(0.99)));
     if times != Times::Parts {
         let total = cells(&|usage| at(usage.total.as_ref(), 0.99));
-        columns.push(right(["total", "p99"], total));
+        columns.push(Column::right(["total", "p99"], total));
     }
-    columns.push(left(
+    columns.push(Column::left(
         ["", "causes"],
         cells(&|usage| waited_for(usage, causes)),
     ));

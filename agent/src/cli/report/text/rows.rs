@@ -6,7 +6,7 @@ use anstyle::Style;
 use crate::{
     cli::{
         figures::{UNKNOWN, cpus, percent, span},
-        page::{ALARM, ASIDE, Align, CARE, Column, PLAIN, Page, Table},
+        page::{ALARM, ASIDE, CARE, Column, PLAIN, Page, Table},
         report::{
             args::By,
             findings::{Findings, is_active, lost_share},
@@ -68,16 +68,6 @@ fn table(findings: &Findings, shown: &[usize], causes: usize) -> Table {
     let used = |cell: &dyn Fn(&Usage) -> String| {
         cells(&|row| row.usage.as_ref().map_or(UNKNOWN.into(), cell))
     };
-    let right = |heading, cells| Column {
-        heading,
-        align: Align::Right,
-        cells,
-    };
-    let left = |heading, cells| Column {
-        heading,
-        align: Align::Left,
-        cells,
-    };
     let names = shown.iter().map(|row| findings.label(*row).to_owned());
     let waited = |usage: &Usage| cpus(findings.cpus(usage.wait.total()));
     let share = |row: &Row| match row.cgroup {
@@ -85,16 +75,16 @@ fn table(findings: &Findings, shown: &[usize], causes: usize) -> Table {
         None => String::new(),
     };
     let columns = vec![
-        left(["", what(findings)], names.collect()),
-        right(["CPUs", "used"], used(&|u| cpus(findings.cpus(u.run_ns)))),
-        right(["CPUs", "waited"], used(&waited)),
-        right(
+        Column::left(["", what(findings)], names.collect()),
+        Column::right(["CPUs", "used"], used(&|u| cpus(findings.cpus(u.run_ns)))),
+        Column::right(["CPUs", "waited"], used(&waited)),
+        Column::right(
             ["lost to", "neighbors"],
             used(&|usage| percent(lost_share(usage))),
         ),
-        left(["", "causes"], used(&|usage| waited_for(usage, causes))),
-        right(["p99", "delay"], used(&p99)),
-        right(["CPUs", "fair share"], cells(&share)),
+        Column::left(["", "causes"], used(&|usage| waited_for(usage, causes))),
+        Column::right(["p99", "delay"], used(&p99)),
+        Column::right(["CPUs", "fair share"], cells(&share)),
     ];
     let styles = shown.iter().map(|row| style(findings, *row, Resource::Cpu));
     Table::new(columns, styles.collect())
