@@ -18,7 +18,10 @@ pub use environment::from_environment;
 pub use file::from_file;
 pub use layer::{Compression, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls};
 
-use crate::otlp::{ledger::Limits, registry::Tier};
+use crate::{
+    names::KubeletAccess,
+    otlp::{ledger::Limits, registry::Tier},
+};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +46,7 @@ pub struct ConfigError {
 /// Everything that the agent needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Between readings.
+    /// Between exports.
     pub interval: Duration,
     /// How long the end may take.
     pub shutdown_timeout: Duration,
@@ -53,6 +56,8 @@ pub struct Settings {
     pub resource: BTreeMap<String, String>,
     /// The name of the agent's own service.
     pub service_name: Option<String>,
+    /// The kubelet to ask for names.
+    pub kubelet: Option<KubeletAccess>,
     /// How it is sent.
     pub target: Target,
 }
@@ -104,6 +109,7 @@ impl Layer {
             },
             resource: self.resource,
             service_name: self.service_name,
+            kubelet: self.kubelet.map(kubelet).transpose()?,
             target: self.export.settle()?,
         })
     }
@@ -137,6 +143,14 @@ impl Export {
             },
         })
     }
+}
+
+fn kubelet(url: String) -> Result<KubeletAccess, ConfigError> {
+    KubeletAccess::in_cluster(url).map_err(|what| ConfigError {
+        place: "kubelet".into(),
+        what,
+        remedy: "give one such as https://10.0.0.7:10250".into(),
+    })
 }
 
 fn address(endpoint: &Endpoint, protocol: Protocol) -> Result<Uri, ConfigError> {

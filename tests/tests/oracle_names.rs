@@ -1,6 +1,7 @@
 //! Names and relations of containers, from cgroups and log folders as a kubelet leaves them.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tests::capability::test_cpu;
 use tests::cgroup::Cgroup;
 use tests::load::{Load, Plan};
-use tests::report::Document;
+use tests::report::{Document, crosstalk};
 use tests::shape::{Mode, Shape};
 use tests::stage::observe;
 
@@ -20,6 +21,7 @@ const LOGS: &str = "/var/log";
 
 /// What a kubelet leaves of a container: a cgroup, and names in log folders.
 struct Container {
+    id: String,
     cgroup: Cgroup,
     logs: Vec<PathBuf>,
 }
@@ -38,6 +40,7 @@ impl Container {
         let link = links.join(format!("{pod}_{namespace}_{name}-{id}.log"));
         symlink(pod_logs.join(name).join("0.log"), &link).expect("a link");
         Container {
+            id,
             cgroup,
             logs: vec![pod_logs, link],
         }
@@ -114,4 +117,37 @@ fn containers_have_names_and_relations() {
     let names = capabilities.find(|row| row["name"] == "names");
     let names = names.expect("a row about names");
     assert_eq!(names["status"], "active", "{names}");
+
+    let _load = spinner(&web.cgroup);
+    let resource = resource_of(&web.id);
+    for (key, expected) in [
+        ("k8s.namespace.name", Some("shop")),
+        ("k8s.pod.name", Some("checkout-7d9f-x2")),
+        ("k8s.container.name", Some("app")),
+        ("service.namespace", Some("shop")),
+        ("service.instance.id", Some(&web.id)),
+        // A pod's or container's name would keep a collector from what it knows better.
+        ("service.name", None),
+    ] {
+        let told = resource.get(key).map(String::as_str);
+        assert_eq!(told, expected, "{key} in {resource:?}");
+    }
+}
+
+/// Attributes of a container in what the agent exports.
+fn resource_of(id: &str) -> BTreeMap<String, String> {
+    let output = crosstalk(&["agent", "--once", "--stdout", "--interval", "2s"]).output();
+    let output = output.expect("the binary starts");
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let resources = json["resourceMetrics"].as_array().expect("a list").iter();
+    let mut resources = resources.map(|one| {
+        let attributes = one["resource"]["attributes"].as_array().expect("a list");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let pairs = attributes.iter();
+        pairs
+            .map(|one| (text(&one["key"]), text(&one["value"]["stringValue"])))
+            .collect::<BTreeMap<_, _>>()
+    });
+    let wanted = resources.find(|one| one.get("container.id").is_some_and(|it| it == id));
+    wanted.unwrap_or_else(|| panic!("no resource of {id}"))
 }

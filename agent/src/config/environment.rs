@@ -29,6 +29,7 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
         detail: env.choice("CROSSTALK_DETAIL")?,
         resource: env.pairs("OTEL_RESOURCE_ATTRIBUTES")?,
         service_name: env.one("OTEL_SERVICE_NAME"),
+        kubelet: env.one("CROSSTALK_KUBELET"),
         ..Layer::default()
     };
     layer.limits.series = env.number("CROSSTALK_MAX_SERIES")?;

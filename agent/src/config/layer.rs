@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Layer {
-    /// Between readings.
+    /// Between exports.
     pub interval: Option<Time>,
     /// How long the end may take.
     pub shutdown_timeout: Option<Time>,
@@ -20,6 +20,8 @@ pub struct Layer {
     pub resource: BTreeMap<String, String>,
     /// The name of the agent's own service.
     pub service_name: Option<String>,
+    /// The kubelet to ask for names.
+    pub kubelet: Option<String>,
     /// How metrics are sent.
     pub export: Export,
 }
@@ -149,6 +151,7 @@ impl Layer {
             },
             resource: both(self.resource, below.resource),
             service_name: self.service_name.or(below.service_name),
+            kubelet: self.kubelet.or(below.kubelet),
             export: Export {
                 endpoint: self.export.endpoint.or(below.export.endpoint),
                 protocol: self.export.protocol.or(below.export.protocol),

@@ -90,6 +90,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether it is a container whose name nobody has told.
+    pub fn lacks_name(&self) -> bool {
+        self.kind == Kind::Container && self.labels.container.is_none()
+    }
+
     /// The key as text: `<kind>:<path>` for entities, else `cgroup:<id>`, `cgroup:<path>`,
     /// `kernel/<family>`, `device` or `other`.
     pub fn key_text(&self) -> String {

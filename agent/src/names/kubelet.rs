@@ -54,14 +54,17 @@ struct PodList {
 }
 
 impl KubeletAccess {
-    /// With the service account of the pod that this runs in.
-    pub fn in_cluster(url: String) -> KubeletAccess {
+    /// With the service account of the pod that this runs in; what is wrong with a URL that is none.
+    pub fn in_cluster(url: String) -> Result<KubeletAccess, String> {
+        if url.strip_prefix("https://").is_none_or(str::is_empty) {
+            return Err(format!("`{url}` is no address of a kubelet"));
+        }
         let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
-        KubeletAccess {
+        Ok(KubeletAccess {
             url,
             token_file: account.join("token"),
             authority_file: account.join("ca.crt"),
-        }
+        })
     }
 }
 

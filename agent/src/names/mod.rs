@@ -22,7 +22,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 pub use docker::Docker;
 pub use facts::{Container, Facts, Pod, Workload};
@@ -34,6 +34,9 @@ pub use pods_api::PodsApi;
 pub use resolver::{Names, Resolver, SourceHealth, SourceState};
 pub use service::{Service, service};
 pub use source::{Error, Source};
+
+/// For the names of those that came last; a source that takes longer is not waited for.
+pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a host may have, in this order; the kubelet is asked over the network where access to it is
 /// given.

@@ -15,6 +15,7 @@ pub use entity::{Entity, Life, Series};
 
 use crate::{
     model::{Key, Model, Row},
+    names::Names,
     otlp::{
         amount::{Amount, Attributes},
         measure::{Exported, Interval, Of, Own},
@@ -71,6 +72,8 @@ pub struct Ledger {
     now: u64,
     refused: u64,
     skipped: u64,
+    /// Readings of each source of names that failed until the latest interval.
+    name_failures: BTreeMap<&'static str, u64>,
     exported: Exported,
 }
 
@@ -84,12 +87,13 @@ impl Ledger {
             now: 0,
             refused: 0,
             skipped: 0,
+            name_failures: BTreeMap::new(),
             exported: Exported::default(),
         }
     }
 
-    /// Adds an interval.
-    pub fn add(&mut self, model: &Model) {
+    /// Adds an interval, and how sources of names fare.
+    pub fn add(&mut self, model: &Model, names: &Names) {
         let start = unix_ns(model);
         let end = start.saturating_add(nanoseconds(model.length));
         if model.length.is_zero() {
@@ -121,6 +125,7 @@ impl Ledger {
             refused: std::mem::take(&mut self.refused),
             entities: self.entities.len(),
             series: self.series(),
+            failed_readings: self.failed_readings(names),
             exported: std::mem::take(&mut self.exported),
         };
         let interval = Interval { model, own: &own };
@@ -141,12 +146,25 @@ impl Ledger {
         }
     }
 
+    /// Readings of sources of names that failed since the last interval.
+    fn failed_readings(&mut self, names: &Names) -> Vec<(&'static str, u64)> {
+        let sources = names.sources.iter().map(|source| {
+            let failures = self.name_failures.insert(source.name, source.failures);
+            let since = source.failures.saturating_sub(failures.unwrap_or(0));
+            (source.name, since)
+        });
+        sources.collect()
+    }
+
     fn add_row(&mut self, of: &Of<'_>, span: Span, room: &mut usize) {
         let whose = Whose::Entity(of.row.key.clone());
         let is_new = !self.entities.contains_key(&whose);
         let (host, limits) = (&self.host, self.limits);
         let entity = self.entities.entry(whose.clone());
-        let entity = entity.or_insert_with(|| Entity::new(host.entity(of.row)));
+        // Names are told when they are, and may change.
+        let resource = host.entity(of.row);
+        let entity = entity.or_insert_with(|| Entity::new(Resource::default()));
+        entity.resource = resource;
         entity.begin(span.end);
         entity.affected |= admission::is_affected(of.row, span.seconds);
         let tier = if entity.affected {

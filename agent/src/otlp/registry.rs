@@ -24,6 +24,8 @@ pub const DEVICE: &str = "system.device";
 pub const OPERATION: &str = "crosstalk.disk.operation";
 /// Why something is missing.
 pub const REASON: &str = "crosstalk.reason";
+/// Where names come from.
+pub const SOURCE: &str = "crosstalk.source";
 /// What became of something.
 pub const OUTCOME: &str = "crosstalk.outcome";
 
@@ -212,6 +214,11 @@ pub static METRICS: &[Metric] = &[
         .is("Series of all entities."),
     counter("crosstalk.agent.series.refused", "{series}", Agent(agent::refused))
         .is("Amounts left out because there were as many series as the limit allows."),
+    gauge("crosstalk.agent.names.missing", "{container}", Agent(agent::nameless))
+        .is("Containers whose name no source has told."),
+    counter("crosstalk.agent.names.failures", "{reading}", Agent(agent::name_failures))
+        .of(&[SOURCE])
+        .is("Readings of a source of names that failed. A source that is not there does not fail."),
     counter("crosstalk.agent.export.requests", "{request}", Agent(agent::requests))
         .of(&[OUTCOME])
         .is("Export requests, by outcome: `accepted`, `refused` for good, or `failed` and tried again."),

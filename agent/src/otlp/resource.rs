@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    host::identity::entity_of,
-    model::{Kind, Row, identity::path_text},
-};
+use crate::model::{Kind, Row, identity::path_text};
 
 /// Attributes of a Resource, in the order of their names.
 pub type Resource = BTreeMap<String, String>;
@@ -24,26 +21,50 @@ pub struct Host {
 }
 
 impl Host {
-    /// The Resource of a row.
+    /// The Resource of a row, as far as its names are known. Without a workload that names the
+    /// service there is no `service.name`: collectors that know better would not overwrite it.
     pub fn entity(&self, row: &Row) -> Resource {
         let mut resource = self.common();
         let mut set = |key: &str, value: String| resource.insert(key.to_owned(), value);
         set("crosstalk.entity.kind", row.kind.name().into());
         set("crosstalk.entity.name", row.name.clone());
         set("crosstalk.cgroup.path", path_text(&row.path));
-        let path = entity_of(&row.path);
-        let instance = match (&path.container_id, row.kind) {
+        let labels = &row.labels;
+        let instance = match (&labels.container_id, row.kind) {
             (Some(id), Kind::Container) => id.clone(),
             (_, Kind::Host) => self.instance(),
             _ => format!("{}:{}", self.instance(), row.key_text()),
         };
         set("service.instance.id", instance);
-        if row.kind == Kind::Container {
-            path.container_id.map(|id| set("container.id", id));
-            path.runtime
-                .map(|runtime| set("container.runtime.name", runtime.to_string()));
+        let is_container = row.kind == Kind::Container;
+        let of_container = |value: &Option<String>| value.clone().filter(|_| is_container);
+        let is_in_pod = labels.pod_uid.is_some();
+        let in_pod = |value: &Option<String>| value.clone().filter(|_| is_in_pod);
+        for (key, value) in [
+            ("container.id", of_container(&labels.container_id)),
+            (
+                "container.runtime.name",
+                of_container(&labels.runtime.map(str::to_owned)),
+            ),
+            (
+                "container.name",
+                of_container(&labels.container).filter(|_| !is_in_pod),
+            ),
+            ("k8s.pod.uid", labels.pod_uid.clone()),
+            ("k8s.pod.name", in_pod(&labels.pod)),
+            ("k8s.namespace.name", in_pod(&labels.namespace)),
+            (
+                "k8s.container.name",
+                in_pod(&of_container(&labels.container)),
+            ),
+            ("service.name", labels.service_name.clone()),
+            ("service.namespace", labels.service_namespace.clone()),
+        ] {
+            value.map(|value| set(key, value));
         }
-        path.pod_uid.map(|uid| set("k8s.pod.uid", uid));
+        let workload = labels.workload.as_ref();
+        let workload = workload.and_then(|it| Some((workload_key(&it.kind)?, it.name.clone())));
+        workload.map(|(key, name)| set(key, name));
         resource
     }
 
@@ -80,6 +101,19 @@ impl Host {
     }
 }
 
+/// The attribute that the OpenTelemetry conventions have for a workload of a kind.
+fn workload_key(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "Deployment" => "k8s.deployment.name",
+        "ReplicaSet" => "k8s.replicaset.name",
+        "StatefulSet" => "k8s.statefulset.name",
+        "DaemonSet" => "k8s.daemonset.name",
+        "Job" => "k8s.job.name",
+        "CronJob" => "k8s.cronjob.name",
+        _ => return None,
+    })
+}
+
 /// Set for the agent's own process: of other Resources it would say that all are the agent.
 fn is_of_agent(key: &str) -> bool {
     [
@@ -96,10 +130,13 @@ fn is_of_agent(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::{
-        entity::identify,
+        entity::identify_with,
         model::{Model, fixture::Scene},
+        names::{Container, Facts, Pod, Workload},
     };
 
     fn host() -> Host {
@@ -117,12 +154,22 @@ mod tests {
     }
 
     fn resources(path: &str) -> Vec<Resource> {
+        resources_with(&Facts::default(), path)
+    }
+
+    fn resources_with(facts: &Facts, path: &str) -> Vec<Resource> {
         let mut scene = Scene::new(1);
+        let ends = path.match_indices('/').map(|(end, _)| end).skip(1);
+        for (id, end) in (10..).zip(ends) {
+            scene.cgroup(id, &path[..end]);
+        }
         let party = scene.cgroup(2, path);
         scene.ran(party, 1.0);
         let root = scene.cgroup(crate::model::fixture::ROOT, "/");
         scene.ran(root, 0.1);
-        let model = Model::new(&scene.before, &scene.after, &identify);
+        let model = Model::new(&scene.before, &scene.after, &|path: &OsStr| {
+            identify_with(facts, path)
+        });
         let rows = model.entities.rows.iter();
         rows.map(|row| host().entity(row)).collect()
     }
@@ -139,6 +186,54 @@ mod tests {
         for key in ["service.name", "k8s.pod.name"] {
             assert!(!container.contains_key(key), "{key}");
         }
+    }
+
+    #[test]
+    fn names_are_told_as_far_as_they_are_known() {
+        let id = "cd".repeat(32);
+        let uid = "11112222-3333-4444-5555-666677778888";
+        let path = format!("/kubepods/burstable/pod{uid}/{id}");
+        let mut facts = Facts::default();
+        let of_container = |facts: &Facts| {
+            let all = resources_with(facts, &path);
+            let container = all.into_iter().find(|one| one.contains_key("container.id"));
+            container.unwrap()
+        };
+        let told = of_container(&facts);
+        assert_eq!(told["k8s.pod.uid"], uid);
+        for key in ["k8s.pod.name", "k8s.container.name", "service.name"] {
+            assert!(!told.contains_key(key), "{key}");
+        }
+        let container = Container {
+            name: Some("app".into()),
+            namespace: Some("shop".into()),
+            pod: Some("checkout-x2".into()),
+            cpu_request: None,
+        };
+        facts.containers.insert(id.clone(), container);
+        let pod = Pod {
+            namespace: Some("shop".into()),
+            name: Some("checkout-x2".into()),
+            workload: Some(Workload {
+                kind: "Deployment".into(),
+                name: "checkout".into(),
+            }),
+            ..Pod::default()
+        };
+        facts.pods.insert(uid.into(), pod);
+        let told = of_container(&facts);
+        for (key, value) in [
+            ("k8s.namespace.name", "shop"),
+            ("k8s.pod.name", "checkout-x2"),
+            ("k8s.container.name", "app"),
+            ("k8s.deployment.name", "checkout"),
+            ("service.name", "checkout"),
+            ("service.namespace", "shop"),
+            ("service.instance.id", &id),
+        ] {
+            assert_eq!(told[key], value, "{key}");
+        }
+        assert!(!told.contains_key("container.name"));
     }
 
     #[test]

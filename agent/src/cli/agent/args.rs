@@ -40,7 +40,7 @@ pub(super) struct To {
 
 #[derive(Debug, clap::Args)]
 struct Flags {
-    /// Between readings [default: 10s]
+    /// Between exports [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     interval: Option<Time>,
     /// How long the end may take [default: 5s]
@@ -58,6 +58,10 @@ struct Flags {
     /// An attribute of all Resources; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     resource: Vec<(String, String)>,
+    /// Ask this kubelet for names too, such as https://10.0.0.7:10250, as the service account of the
+    /// pod that this runs in; it needs to be allowed to get nodes/pods
+    #[arg(long, value_name = "URL")]
+    kubelet: Option<String>,
     /// Where to export to [default: http://localhost:4318, with gRPC http://localhost:4317]
     #[arg(long, value_name = "ADDRESS")]
     endpoint: Option<String>,
@@ -99,6 +103,7 @@ impl Args {
             },
             resource: flags.resource.iter().cloned().collect(),
             service_name: None,
+            kubelet: flags.kubelet.clone(),
             export: Export {
                 endpoint: flags.endpoint.clone().map(Endpoint::Base),
                 protocol: flags.protocol,

@@ -3,6 +3,7 @@
 mod args;
 mod once;
 mod run;
+mod watch;
 
 pub(super) use args::Args;
 

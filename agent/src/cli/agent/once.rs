@@ -1,6 +1,6 @@
 //! `crosstalk agent --once`: one interval, printed.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, ffi::OsStr, fmt::Write as _, path::Path};
 
 use anyhow::Context as _;
 
@@ -12,22 +12,28 @@ use crate::{
         report::interval::{Course, observe},
     },
     config::Settings,
-    entity::identify,
+    entity::identify_with,
     model::Model,
+    names::{PATIENCE, Resolver, sources},
     otlp::{encode, ledger::Ledger, registry::METRICS},
 };
 
 pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
+    // Names are optional, and so is a thread to read them.
+    let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
     let course = observe(settings.interval).await?;
     let (observer, interval) = match course {
         Course::Interrupted(exit) => return Ok(exit),
         Course::Observed(observed) => *observed,
     };
+    let names = names.map(|names| names.latest(PATIENCE));
+    let names = names.unwrap_or_default();
+    let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::new(&interval.before, &interval.after, &identify);
     let mut ledger = Ledger::new(host(&observer.facts().name, settings), settings.limits);
     // Nothing stays attached while a slow reader takes its time.
     drop(observer);
-    ledger.add(&model);
+    ledger.add(&model, &names);
     if to.stdout {
         let parts = encode::parts(&ledger).map(|part| part.metrics);
         output::write_json(&encode::request(parts))?;

@@ -3,6 +3,7 @@
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::Write as _,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -15,24 +16,29 @@ use tokio::{
 };
 
 use crate::{
-    cli::{Exit, agent::host, interrupt::Interrupts},
+    cli::{
+        Exit,
+        agent::{
+            host,
+            watch::{Naming, Watch},
+        },
+        interrupt::Interrupts,
+    },
     config::Settings,
-    entity::identify,
-    model::Model,
+    names::{Resolver, sources},
     observe::Observer,
     otlp::{
         delivery::{Delivery, Shared},
         ledger::Ledger,
     },
-    sample::Sample,
 };
 
 /// Until then histories have begun, and waits have one to be attributed from.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Meanwhile many cgroups run for the first time: they are given room so many times.
 const WARM_UP_STEPS: u32 = 5;
-/// Between looks inside an interval, which keep the programs supplied with room for new cgroups.
-const UPKEEP: Duration = Duration::from_secs(1);
+/// Between readings.
+const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     // Before anything is attached, so that it is detached in order.
@@ -42,6 +48,8 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     let phase = phase(host.id.as_ref().unwrap_or(&host.name), settings.interval);
     let shared = Shared::new(Ledger::new(host, settings.limits));
     let delivery = Delivery::new(Arc::clone(&shared), settings.target.clone())?;
+    // Names are optional, and so is a thread to read them.
+    let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
     for _ in 0..WARM_UP_STEPS {
         tokio::select! {
             biased;
@@ -51,7 +59,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
             }
         }
     }
-    let mut before = observer.sample().context("cannot start")?;
+    let mut watch = Watch::start(observer, Naming::new(names)).context("cannot start")?;
     let (end, ending) = watch::channel(false);
     let delivering = tokio::spawn(delivery.run(ending));
     say(&format!(
@@ -59,19 +67,16 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
         humantime::format_duration(settings.interval),
         settings.target.uri
     ));
-    observe(
-        &mut observer,
-        &mut before,
-        &shared,
-        settings.interval,
+    let exports = Exports {
+        length: settings.interval,
         phase,
-        &mut interrupts,
-    )
-    .await;
+        shared: &shared,
+    };
+    observe(&mut watch, &exports, &mut interrupts).await;
     // The last interval ends now.
-    step(&mut observer, &mut before, &shared);
+    exports.end(&mut watch);
     // Nothing stays attached while a receiver takes its time.
-    drop(observer);
+    drop(watch);
     // Nobody listens only when delivery has ended.
     let _ = end.send(true);
     finish(delivering, settings.shutdown_timeout, &mut interrupts).await;
@@ -79,48 +84,60 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Ran)
 }
 
-/// Observes until a signal comes.
-async fn observe(
-    observer: &mut Observer,
-    before: &mut Sample,
-    shared: &Shared,
-    length: Duration,
-    phase: Duration,
-    interrupts: &mut Interrupts,
-) {
-    let since_boundary =
-        before.monotonic.as_nanos().saturating_sub(phase.as_nanos()) % length.as_nanos();
-    let first = length.saturating_sub(Duration::from_nanos(since_boundary as u64));
-    let mut readings = interval_at(Instant::now() + first, length);
+/// Takes a reading each second, until a signal comes.
+async fn observe(watch: &mut Watch, exports: &Exports<'_>, interrupts: &mut Interrupts) {
+    let period = SECOND.min(exports.length);
+    let since = watch.now().saturating_sub(exports.phase).as_nanos() % period.as_nanos();
+    let first = period.saturating_sub(Duration::from_nanos(since as u64));
+    let mut readings = interval_at(Instant::now() + first, period);
     readings.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut upkeep = interval_at(Instant::now() + UPKEEP, UPKEEP);
-    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             _ = interrupts.next() => return,
-            _ = readings.tick() => step(observer, before, shared),
-            _ = upkeep.tick() => {
-                // What fails now fails with the reading as well, and is told then.
-                let _ = observer.keep_up();
-            }
+            _ = readings.tick() => exports.step(watch),
         }
     }
 }
 
-/// Ends one interval and begins the next. One that cannot be read is part of the next.
-fn step(observer: &mut Observer, before: &mut Sample, shared: &Shared) {
-    match observer.sample() {
-        Ok(after) => {
-            let model = Model::new(before, &after, &identify);
-            shared.ledger().add(&model);
-            *before = after;
-            shared.publish();
+/// What is exported of the readings, and when.
+struct Exports<'a> {
+    length: Duration,
+    phase: Duration,
+    shared: &'a Shared,
+}
+
+impl Exports<'_> {
+    /// Takes a reading, and exports where an interval is over.
+    fn step(&self, watch: &mut Watch) {
+        let before = self.number(watch.now());
+        if let Err(error) = watch.second() {
+            tracing::warn!("this second cannot be observed: {error}");
         }
-        Err(error) => {
-            tracing::warn!("this interval cannot be observed: {error}");
-            shared.ledger().skip();
+        if self.number(watch.now()) != before {
+            self.publish(watch);
         }
+    }
+
+    /// Ends the last interval, however long it was.
+    fn end(&self, watch: &mut Watch) {
+        if let Err(error) = watch.second() {
+            tracing::warn!("the last second cannot be observed: {error}");
+        }
+        self.publish(watch);
+    }
+
+    fn publish(&self, watch: &mut Watch) {
+        match watch.interval() {
+            Some(model) => self.shared.ledger().add(&model, watch.names()),
+            None => self.shared.ledger().skip(),
+        }
+        self.shared.publish();
+    }
+
+    /// The number of the interval that a time is in. Readings come a little late, never early.
+    fn number(&self, now: Duration) -> u128 {
+        now.saturating_sub(self.phase).as_nanos() / self.length.as_nanos()
     }
 }
 

@@ -4,6 +4,8 @@ use std::{ffi::OsStr, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::names::KubeletAccess;
+
 /// Longer observations are the agent's work, not a report's.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -30,7 +32,7 @@ pub(in crate::cli) struct Args {
     /// Ask this kubelet for names too, such as https://10.0.0.7:10250, as the service account of the
     /// pod that this runs in; it needs to be allowed to get nodes/pods
     #[arg(long, value_name = "URL", value_parser = kubelet)]
-    pub(super) kubelet: Option<String>,
+    pub(super) kubelet: Option<KubeletAccess>,
     /// Print a JSON document, described in docs/report.md
     #[arg(long)]
     pub(super) json: bool,
@@ -89,12 +91,9 @@ impl Filter {
 }
 
 /// A token is for nobody else to read.
-fn kubelet(url: &str) -> Result<String, String> {
-    let host = url.strip_prefix("https://").unwrap_or_default();
-    if host.is_empty() {
-        return Err("it is no address such as https://10.0.0.7:10250".into());
-    }
-    Ok(url.to_owned())
+fn kubelet(url: &str) -> Result<KubeletAccess, String> {
+    KubeletAccess::in_cluster(url.to_owned())
+        .map_err(|what| format!("{what}: give one such as https://10.0.0.7:10250"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -13,7 +13,7 @@ mod text;
 
 pub(super) use args::Args;
 
-use std::{ffi::OsStr, path::Path, time::Duration};
+use std::{ffi::OsStr, path::Path};
 
 use anyhow::Context as _;
 
@@ -28,18 +28,14 @@ use crate::{
     },
     entity::identify_with,
     model::Model,
-    names::{self, KubeletAccess, Resolver, sources},
+    names::{self, PATIENCE, Resolver, sources},
     observe::Observer,
     signal::Verdict,
 };
 
-/// For the names of those that came last; a source that takes longer is not waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let kubelet = args.kubelet.clone().map(KubeletAccess::in_cluster);
     // Names are optional, and so is a thread to read them.
-    let names = Resolver::start(sources(Path::new("/"), kubelet)).ok();
+    let names = Resolver::start(sources(Path::new("/"), args.kubelet.clone())).ok();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

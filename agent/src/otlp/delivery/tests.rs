@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     entity::identify,
     model::{Model, fixture::Scene},
+    names::Names,
     otlp::{ledger::Limits, resource::Host},
 };
 
@@ -16,7 +17,10 @@ fn parts(cgroups: u64) -> Vec<Part> {
         scene.ran(party, 0.001);
     }
     let mut ledger = Ledger::new(Host::default(), Limits::default());
-    ledger.add(&Model::new(&scene.before, &scene.after, &identify));
+    ledger.add(
+        &Model::new(&scene.before, &scene.after, &identify),
+        &Names::default(),
+    );
     encode::parts(&ledger).collect()
 }
 

@@ -35,7 +35,7 @@ impl Course {
 
     /// Ends the interval of 10 s and begins the next.
     fn step(&mut self) {
-        self.ledger.add(&self.model());
+        self.ledger.add(&self.model(), &Names::default());
         let after: Sample = self.scene.after.clone();
         self.scene.before = after;
         self.scene.after.monotonic += Duration::from_secs(10);

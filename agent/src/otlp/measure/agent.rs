@@ -8,7 +8,7 @@ use agent_ebpf::{
 use crate::otlp::{
     amount::Amount,
     measure::{Interval, by, one},
-    registry::{OUTCOME, Points, REASON},
+    registry::{OUTCOME, Points, REASON, SOURCE},
 };
 
 pub(crate) fn seen(interval: &Interval<'_>, points: &mut Points) {
@@ -84,6 +84,18 @@ pub(crate) fn series(interval: &Interval<'_>, points: &mut Points) {
 
 pub(crate) fn refused(interval: &Interval<'_>, points: &mut Points) {
     count(points, Some(interval.own.refused));
+}
+
+pub(crate) fn nameless(interval: &Interval<'_>, points: &mut Points) {
+    let rows = interval.model.entities.rows.iter();
+    let lacking = rows.filter(|row| row.lacks_name()).count();
+    level(points, Some(lacking as f64));
+}
+
+pub(crate) fn name_failures(interval: &Interval<'_>, points: &mut Points) {
+    for (source, failures) in &interval.own.failed_readings {
+        count_by(points, SOURCE, source, Some(*failures));
+    }
 }
 
 pub(crate) fn requests(interval: &Interval<'_>, points: &mut Points) {

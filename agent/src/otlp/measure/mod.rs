@@ -19,7 +19,7 @@ pub struct Interval<'a> {
 }
 
 /// What the agent knows of itself beside the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Own {
     /// Intervals that could not be observed since the last one.
     pub skipped: u64,
@@ -29,6 +29,8 @@ pub struct Own {
     pub entities: usize,
     /// Series of all entities.
     pub series: usize,
+    /// Readings of sources of names that failed since, by source.
+    pub failed_readings: Vec<(&'static str, u64)>,
     /// What was exported since.
     pub exported: Exported,
 }
