@@ -118,7 +118,8 @@ fn containers_have_names_and_relations() {
     let names = names.expect("a row about names");
     assert_eq!(names["status"], "active", "{names}");
 
-    let _load = spinner(&web.cgroup);
+    let mut load = spinner(&web.cgroup);
+    load.go();
     let resource = resource_of(&web.id);
     for (key, expected) in [
         ("k8s.namespace.name", Some("shop")),
