@@ -11,6 +11,7 @@ pub const STEPS_PER_EVENT: u64 = 96;
 
 /// How much the programs account, from the dearest to the cheapest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u32)]
 pub enum Detail {
     /// Causes and culprits.

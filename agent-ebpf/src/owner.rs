@@ -74,6 +74,7 @@ impl Owner {
 
 /// Kernel threads by what they do, told from their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u32)]
 pub enum KernelFamily {
     /// None of the families below.

@@ -1,7 +1,11 @@
 //! What this host lets the agent observe: one verdict for each part, with reason and remedy.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 /// How a part of the observation fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// It works.
     Active,
@@ -26,12 +30,12 @@ impl Status {
 }
 
 /// One part of the observation on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capability {
     /// Its name in JSON and in `doctor`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it is for, in a few words.
-    pub intent: &'static str,
+    pub intent: Cow<'static, str>,
     /// Whether the core needs it.
     pub required: bool,
     /// How it fares.

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 use crate::{
-    host::identity::{self, EntityPath, Qos, Runtime, entity_of},
+    host::identity::{self, EntityPath, entity_of},
     model::{Identity, Kind, Labels, labels::Workload},
     names::{Container, Facts, Pod, service},
 };
@@ -52,10 +52,10 @@ fn labels(entity: &EntityPath, facts: &Facts) -> Labels {
     } = container;
     let service = service(&pod);
     Labels {
-        runtime: entity.runtime.map(Runtime::name),
+        runtime: entity.runtime.map(|runtime| runtime.name().into()),
         container_id: entity.container_id.clone(),
         pod_uid: entity.pod_uid.clone(),
-        qos: entity.qos.map(Qos::name),
+        qos: entity.qos.map(|qos| qos.name().into()),
         service_name: service.name,
         service_namespace: service.namespace,
         namespace: pod.namespace,
@@ -173,7 +173,10 @@ mod tests {
         let labels = identify_with(&facts(app(), None), OsStr::new(&in_pod)).labels;
         assert_eq!(labels.namespace.as_deref(), Some("shop"));
         assert_eq!(labels.service_namespace.as_deref(), Some("shop"));
-        assert_eq!((labels.service_name, labels.qos), (None, Some("burstable")));
+        assert_eq!(
+            (labels.service_name, labels.qos.as_deref()),
+            (None, Some("burstable"))
+        );
     }
 
     #[test]

@@ -21,10 +21,11 @@ use agent_ebpf::{
     layout::{DROPS, REASONS},
     owner::KernelFamily,
 };
+use serde::{Deserialize, Serialize};
 
 /// The id of a cgroup: the inode of its folder in the hierarchy that owns the `cpu` controller.
 /// Unique per boot within that hierarchy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CgroupId(pub u64);
 
 impl fmt::Display for CgroupId {
@@ -158,7 +159,7 @@ pub struct CpuTime {
 }
 
 /// Where steal comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StealSource {
     /// `rq.prev_steal_time_rq`: exact at each switch.
     Exact,
@@ -169,7 +170,7 @@ pub enum StealSource {
 }
 
 /// How throttled time is told from contention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThrottleSource {
     /// `cfs_rq.throttled_clock_self_time` (6.6 and later).
     SelfTime,
@@ -180,7 +181,7 @@ pub enum ThrottleSource {
 }
 
 /// What this host lets the programs observe; the same over the life of an attachment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
     /// `None`: steal is unknown, and sits with whoever had the CPU.
     pub steal: Option<StealSource>,
@@ -275,7 +276,7 @@ pub struct Cgroup {
 }
 
 /// `cpu.stat` of a cgroup with a quota.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bandwidth {
     /// `nr_periods`.
     pub periods: u64,

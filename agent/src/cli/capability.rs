@@ -7,10 +7,10 @@ use crate::capability;
 /// One part of the observation.
 #[derive(Serialize)]
 pub(super) struct Capability<'a> {
-    name: &'static str,
+    name: &'a str,
     status: &'static str,
     detail: &'a str,
-    intent: &'static str,
+    intent: &'a str,
     required: bool,
     remedy: Option<&'a str>,
 }
@@ -18,10 +18,10 @@ pub(super) struct Capability<'a> {
 impl Capability<'_> {
     pub(super) fn of(capability: &capability::Capability) -> Capability<'_> {
         Capability {
-            name: capability.name,
+            name: &capability.name,
             status: capability.status.name(),
             detail: &capability.detail,
-            intent: capability.intent,
+            intent: &capability.intent,
             required: capability.required,
             remedy: capability.remedy.as_deref(),
         }

@@ -140,7 +140,7 @@ fn one(page: &mut Page, capability: &capability::Capability) {
         (status, false) => format!("{}; ", status.name()),
     };
     let text = format!(" ({}): {status}{}", capability.intent, capability.detail);
-    page.led(INDENT, style(capability), capability.name, &text);
+    page.led(INDENT, style(capability), &capability.name, &text);
     if let Some(remedy) = &capability.remedy {
         page.led(2 * INDENT, HEADING, "what to do:", &format!(" {remedy}"));
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     cpus,
     read::{self, Error},
@@ -9,7 +11,7 @@ use super::{
 };
 
 /// Facts that last as long as the kernel runs, except where said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// Host name; in a container that of its UTS namespace.
     pub name: String,

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{mounts, mounts::Mount, read};
 use crate::sample::CgroupId;
 
@@ -66,7 +68,7 @@ pub enum Version {
 }
 
 /// Which versions are mounted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Version 1 alone.
     V1,

@@ -5,11 +5,12 @@ use agent_ebpf::{
     cause::Cause,
     layout::{DROPS, REASONS},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{model::parties::Parties, sample::Health};
 
 /// How complete the account is. A counter that went backwards is `None`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accounting {
     /// `sched_switch` events.
     pub seen: Option<u64>,
@@ -21,18 +22,16 @@ pub struct Accounting {
     pub phantom_ns: u64,
     /// Number of phantom waits.
     pub phantoms: Option<u64>,
-    /// Waits and phantoms accounted, as a ratio of the kernel's own run-queue delay; `None`
-    /// where the kernel has no such sum, or nobody waited. Near 1 is right: the two are not read
-    /// at the same instant, so it may be a little above.
-    pub coverage: Option<f64>,
+    /// The kernel's own run-queue delay, nanoseconds; `None` where it keeps no such sum.
+    pub kernel_wait_ns: Option<u64>,
     /// Waits of all parties, nanoseconds.
     pub wait_ns: u64,
     /// Of these, without a cause, nanoseconds.
     pub unattributed_ns: u64,
     /// Waits without a cause, by [`agent_ebpf::layout::Reason`], nanoseconds.
     pub reasons_ns: [Option<u64>; REASONS],
-    /// The part of all waits that was taken in proportion from summaries, 0 to 1.
-    pub estimated_share: Option<f64>,
+    /// Of all waits, taken in proportion from summaries, nanoseconds.
+    pub estimated_ns: Option<u64>,
     /// Blame without room for its pair, nanoseconds.
     pub pairs_full_ns: Option<u64>,
     /// Switches to cgroups that found no slot.
@@ -51,9 +50,11 @@ pub struct Accounting {
     pub missed: Option<u64>,
     /// Events that the kernel skipped.
     pub recursion_misses: Option<u64>,
-    /// Mean cost of one run of the switch program, nanoseconds.
-    pub cost_per_switch_ns: Option<f64>,
-    /// How much was accounted at the end.
+    /// Time spent in the timed runs of the switch program, nanoseconds.
+    pub cost_ns: Option<u64>,
+    /// Timed runs.
+    pub cost_runs: Option<u64>,
+    /// How much was accounted at the end; of several intervals the least.
     pub detail: Detail,
 }
 
@@ -66,22 +67,20 @@ impl Accounting {
             phantom_ns = phantom_ns.saturating_add(usage.phantom_ns);
         }
         let since = |field: fn(&Health) -> u64| field(after).checked_sub(field(before));
-        let kernel = after
-            .kernel_run_delay_ns
-            .zip(before.kernel_run_delay_ns)
-            .and_then(|(after, before)| after.checked_sub(before));
         Accounting {
             seen: since(|health| health.seen),
             accounted: since(|health| health.accounted),
             dropped: each(&before.dropped, &after.dropped),
             phantom_ns,
             phantoms: since(|health| health.phantoms),
-            coverage: kernel.and_then(|kernel| ratio(wait_ns.saturating_add(phantom_ns), kernel)),
+            kernel_wait_ns: after
+                .kernel_run_delay_ns
+                .zip(before.kernel_run_delay_ns)
+                .and_then(|(after, before)| after.checked_sub(before)),
             wait_ns,
             unattributed_ns,
             reasons_ns: each(&before.unattributed_ns, &after.unattributed_ns),
-            estimated_share: since(|health| health.estimated_ns)
-                .and_then(|estimated| ratio(estimated.min(wait_ns), wait_ns)),
+            estimated_ns: since(|health| health.estimated_ns),
             pairs_full_ns: since(|health| health.pairs_full_ns),
             slots_exhausted: since(|health| health.slots_exhausted),
             baselines_lost: since(|health| health.baselines_lost),
@@ -94,11 +93,63 @@ impl Accounting {
                 .recursion_misses
                 .zip(before.recursion_misses)
                 .and_then(|(after, before)| after.checked_sub(before)),
-            cost_per_switch_ns: since(|health| health.cost_ns)
-                .zip(since(|health| health.cost_runs))
-                .and_then(|(cost, runs)| ratio(cost, runs)),
+            cost_ns: since(|health| health.cost_ns),
+            cost_runs: since(|health| health.cost_runs),
             detail: after.detail,
         }
+    }
+
+    /// Adds the account of the interval that follows; what is unknown of either is unknown of both.
+    pub(super) fn append(&mut self, next: &Accounting) {
+        let add = |sum: &mut Option<u64>, more: Option<u64>| {
+            *sum = sum.zip(more).map(|(sum, more)| sum.saturating_add(more));
+        };
+        add(&mut self.seen, next.seen);
+        add(&mut self.accounted, next.accounted);
+        for (sum, more) in self.dropped.iter_mut().zip(next.dropped) {
+            add(sum, more);
+        }
+        self.phantom_ns = self.phantom_ns.saturating_add(next.phantom_ns);
+        add(&mut self.phantoms, next.phantoms);
+        add(&mut self.kernel_wait_ns, next.kernel_wait_ns);
+        self.wait_ns = self.wait_ns.saturating_add(next.wait_ns);
+        self.unattributed_ns = self.unattributed_ns.saturating_add(next.unattributed_ns);
+        for (sum, more) in self.reasons_ns.iter_mut().zip(next.reasons_ns) {
+            add(sum, more);
+        }
+        add(&mut self.estimated_ns, next.estimated_ns);
+        add(&mut self.pairs_full_ns, next.pairs_full_ns);
+        add(&mut self.slots_exhausted, next.slots_exhausted);
+        add(&mut self.baselines_lost, next.baselines_lost);
+        add(&mut self.moved_lost, next.moved_lost);
+        add(&mut self.tracks_lost, next.tracks_lost);
+        add(&mut self.names_lost, next.names_lost);
+        add(&mut self.unplaced_ns, next.unplaced_ns);
+        add(&mut self.missed, next.missed);
+        add(&mut self.recursion_misses, next.recursion_misses);
+        add(&mut self.cost_ns, next.cost_ns);
+        add(&mut self.cost_runs, next.cost_runs);
+        self.detail = self.detail.max(next.detail);
+    }
+
+    /// Waits and phantoms accounted, as a ratio of the kernel's own run-queue delay; `None`
+    /// where the kernel has no such sum, or nobody waited. Near 1 is right: the two are not read
+    /// at the same instant, so it may be a little above.
+    pub fn coverage(&self) -> Option<f64> {
+        ratio(
+            self.wait_ns.saturating_add(self.phantom_ns),
+            self.kernel_wait_ns?,
+        )
+    }
+
+    /// The part of all waits that was taken in proportion from summaries, 0 to 1.
+    pub fn estimated_share(&self) -> Option<f64> {
+        ratio(self.estimated_ns?.min(self.wait_ns), self.wait_ns)
+    }
+
+    /// Mean cost of one run of the switch program, nanoseconds.
+    pub fn cost_per_switch_ns(&self) -> Option<f64> {
+        ratio(self.cost_ns?, self.cost_runs?)
     }
 
     /// The part of all waits that has no cause, 0 to 1; `None` when nobody waited.

@@ -10,18 +10,20 @@ mod usage;
 use std::collections::BTreeSet;
 
 use agent_ebpf::block::Operation;
+use serde::{Deserialize, Serialize};
 
 pub use devices::{DeviceUse, DiskAccounting, Disks};
 pub use figures::IoUse;
 pub use usage::{DiskCause, DiskUsage, DiskWaits};
 
 pub(super) use rows::by_row;
+pub(crate) use rows::together;
 pub(super) use {figures::Figures, streams::Streams};
 
 use crate::sample::disk::{DeviceId, Disk};
 
 /// What a row did on one device with one operation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiskUse {
     /// Where.
     pub device: DeviceId,

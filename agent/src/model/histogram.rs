@@ -2,6 +2,11 @@
 
 use agent_ebpf::bucket::{LAST_BUCKET, ZERO_BUCKET, otlp_index};
 
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, Unexpected},
+};
+
 use crate::sample::Counts;
 
 /// Buckets to an octave.
@@ -73,6 +78,27 @@ impl Histogram {
     pub fn longest_at_least(&self) -> Option<f64> {
         let highest = self.0.iter().rposition(|count| *count > 0)?;
         Some(lower_bound(highest))
+    }
+}
+
+/// Buckets in use alone, as pairs of bucket and count.
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let used = self.0.iter().enumerate().filter(|(_, count)| **count > 0);
+        let used: Vec<(u8, u64)> = used.map(|(bucket, count)| (bucket as u8, *count)).collect();
+        used.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Histogram, D::Error> {
+        let mut histogram = Histogram::default();
+        for (bucket, count) in Vec::<(u8, u64)>::deserialize(deserializer)? {
+            let slot = histogram.0.change().get_mut(usize::from(bucket));
+            let no_bucket = Unexpected::Unsigned(bucket.into());
+            *slot.ok_or_else(|| D::Error::invalid_value(no_bucket, &"a bucket"))? = count;
+        }
+        Ok(histogram)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     model::{
         parties::Parties,
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// What one CPU did in an interval, nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuUse {
     /// Cgroups and kernel threads ran.
     pub run_ns: u64,
@@ -24,7 +26,7 @@ pub struct CpuUse {
 }
 
 /// What the host did in an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostUse {
     /// By CPU number; `None` for a CPU that was off-line at either end.
     pub cpus: Vec<Option<CpuUse>>,
@@ -62,6 +64,20 @@ impl HostUse {
             stat_irq_ns: difference(before.host.irq_ns, after.host.irq_ns),
             stat_steal_ns: difference(before.host.steal_ns, after.host.steal_ns),
         }
+    }
+
+    /// Adds the interval that follows. A CPU that was off-line at an end of either is left out.
+    pub(super) fn append(&mut self, next: &HostUse) {
+        let earlier = self.cpus.drain(..).chain(std::iter::repeat(None));
+        let both = next.cpus.iter().zip(earlier);
+        self.cpus = both
+            .map(|(later, earlier)| Some(together(earlier?, (*later)?)))
+            .collect();
+        self.used = used(&self.cpus);
+        self.length = self.length.saturating_add(next.length);
+        self.wait.append(&next.wait);
+        self.stat_irq_ns = sum(self.stat_irq_ns, next.stat_irq_ns);
+        self.stat_steal_ns = sum(self.stat_steal_ns, next.stat_steal_ns);
     }
 
     /// CPUs that were on-line at both ends.
@@ -110,15 +126,20 @@ fn cpu(before: &CpuTime, after: &CpuTime, abilities: Abilities) -> Option<CpuUse
 }
 
 fn used(cpus: &[Option<CpuUse>]) -> Option<CpuUse> {
-    cpus.iter().flatten().copied().reduce(|sum, cpu| CpuUse {
-        run_ns: sum.run_ns.saturating_add(cpu.run_ns),
-        idle_ns: sum.idle_ns.saturating_add(cpu.idle_ns),
-        steal_ns: sum
-            .steal_ns
-            .zip(cpu.steal_ns)
-            .map(|(a, b)| a.saturating_add(b)),
-        irq_ns: sum.irq_ns.zip(cpu.irq_ns).map(|(a, b)| a.saturating_add(b)),
-    })
+    cpus.iter().flatten().copied().reduce(together)
+}
+
+fn together(one: CpuUse, other: CpuUse) -> CpuUse {
+    CpuUse {
+        run_ns: one.run_ns.saturating_add(other.run_ns),
+        idle_ns: one.idle_ns.saturating_add(other.idle_ns),
+        steal_ns: sum(one.steal_ns, other.steal_ns),
+        irq_ns: sum(one.irq_ns, other.irq_ns),
+    }
+}
+
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    Some(one?.saturating_add(other?))
 }
 
 fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {

@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use agent_ebpf::owner::KernelFamily;
+use serde::{Deserialize, Serialize};
 
 use crate::{model::labels::Labels, sample::CgroupId};
 
 /// What an entity is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A container, its inner cgroups included.
     Container,
@@ -64,7 +65,7 @@ pub struct Identity {
 }
 
 /// The name of a row that stays the same over the life of a host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Key {
     /// An entity, by the path of its boundary.
     Entity(OsString),

@@ -1,21 +1,25 @@
 //! What is known of an entity beyond its name, and what two of them have to do with each other.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     identity::{Key, Kind},
     table::Row,
 };
 
 /// What is known of a container or pod; `None` is not known.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Labels {
     /// Who made the container.
-    pub runtime: Option<&'static str>,
+    pub runtime: Option<Cow<'static, str>>,
     /// The container's id.
     pub container_id: Option<String>,
     /// The pod's uid; of a static pod the hash of its configuration.
     pub pod_uid: Option<String>,
     /// The pod's class: `guaranteed`, `burstable` or `besteffort`.
-    pub qos: Option<&'static str>,
+    pub qos: Option<Cow<'static, str>>,
     /// The pod's namespace.
     pub namespace: Option<String>,
     /// The pod's name.
@@ -33,7 +37,7 @@ pub struct Labels {
 }
 
 /// What a pod is a part of; itself where nobody controls it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// As Kubernetes writes it.
     pub kind: String,

@@ -6,6 +6,7 @@
 
 pub mod accounting;
 mod blame;
+mod consecutive;
 pub mod disk;
 mod entitlement;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::{
 };
 
 pub use accounting::Accounting;
+pub use consecutive::Consecutive;
 pub(crate) use entitlement::ACTIVE_CPUS;
 pub use host::HostUse;
 pub use identity::{Identity, Key, Kind};

@@ -180,13 +180,7 @@ fn blame(
     }
     let blame = sums.into_iter().map(|((victim, culprit), ns)| {
         let wait = groups[victim].usage.as_ref().map_or(0, |u| u.wait.total());
-        Blame {
-            resource: Resource::Cpu,
-            victim,
-            culprit,
-            ns,
-            share: ns as f64 / wait.max(ns).max(1) as f64,
-        }
+        Blame::of(Resource::Cpu, (victim, culprit), ns, wait)
     });
     blame.collect()
 }

@@ -2,9 +2,11 @@
 
 use std::{ffi::OsString, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     model::{
-        disk::{DiskUse, IoUse},
+        disk::{DiskUse, IoUse, on_device},
         identity::{Key, Kind, kernel_name, path_text},
         labels::Labels,
         usage::Usage,
@@ -42,7 +44,7 @@ impl Table {
 }
 
 /// What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Resource {
     /// A CPU: tasks wait.
     Cpu,
@@ -95,6 +97,17 @@ impl Row {
         self.kind == Kind::Container && self.labels.container.is_none()
     }
 
+    /// Its whole wait for a resource as far as it is known, nanoseconds.
+    pub fn waited_ns(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Cpu => self.usage.as_ref().map_or(0, |usage| usage.wait.total()),
+            Resource::Disk(device) => {
+                let usage = on_device(self.disk.as_deref().unwrap_or_default(), device);
+                usage.map_or(0, |usage| usage.wait.total())
+            }
+        }
+    }
+
     /// The key as text: `<kind>:<path>` for entities, else `cgroup:<id>`, `cgroup:<path>`,
     /// `kernel/<family>`, `device` or `other`.
     pub fn key_text(&self) -> String {
@@ -110,7 +123,7 @@ impl Row {
 }
 
 /// Waits in progress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingNow {
     /// Queued tasks.
     pub tasks: u64,
@@ -133,4 +146,22 @@ pub struct Blame {
     pub ns: u64,
     /// Part of the victim's whole wait for the resource, 0 to 1.
     pub share: f64,
+}
+
+impl Blame {
+    /// Of a victim and a culprit, where the victim waited for the resource for so long altogether.
+    pub(crate) fn of(
+        resource: Resource,
+        (victim, culprit): (usize, usize),
+        ns: u64,
+        waited_ns: u64,
+    ) -> Blame {
+        Blame {
+            resource,
+            victim,
+            culprit,
+            ns,
+            share: ns as f64 / waited_ns.max(ns).max(1) as f64,
+        }
+    }
 }

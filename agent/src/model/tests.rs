@@ -1,5 +1,6 @@
 //! What must hold for any two samples.
 
+mod consecutive;
 mod disk;
 mod disk_figures;
 mod disk_properties;

@@ -1,5 +1,7 @@
 //! What could not be observed, with reasons.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     model::{
         Accounting,
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// A value that is `None`, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unknown {
     /// Its name in the JSON report.
     pub field: String,
@@ -51,7 +53,7 @@ pub(super) fn all(after: &Sample, parts: &Parts<'_>, accounting: &Accounting) ->
             "waits in progress cannot be listed on this host",
         );
     }
-    if accounting.coverage.is_none() {
+    if accounting.coverage().is_none() {
         note(
             "accounting.coverage",
             "this kernel keeps no sum of waits of its own to compare with",

@@ -1,6 +1,7 @@
 //! What one party, or several together, did in an interval.
 
 use agent_ebpf::cause::{CAUSES, Cause};
+use serde::{Deserialize, Serialize};
 
 use crate::model::histogram::Histogram;
 use crate::sample::{Abilities, Account};
@@ -9,7 +10,7 @@ use crate::sample::{Abilities, Account};
 ///
 /// What a host cannot observe has no value; had the kernel programs counted something there
 /// nonetheless, it has no cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waits {
     ns: [u64; CAUSES],
     known: [bool; CAUSES],
@@ -46,6 +47,13 @@ impl Waits {
         self.add(to, moved);
     }
 
+    /// Adds other waits, cause by cause.
+    pub fn append(&mut self, other: &Waits) {
+        for cause in Cause::ALL {
+            self.add(cause, other.known(cause));
+        }
+    }
+
     /// The wait for one cause, nanoseconds; `None` where the host cannot observe it.
     pub fn get(&self, cause: Cause) -> Option<u64> {
         self.known[cause as usize].then_some(self.ns[cause as usize])
@@ -70,7 +78,7 @@ impl Waits {
 }
 
 /// What a party did in an interval, nanoseconds unless named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// On a CPU, without steal and, where the kernel accounts them, interrupts.
     pub run_ns: u64,
@@ -146,9 +154,7 @@ impl Usage {
         self.run_ns = self.run_ns.saturating_add(other.run_ns);
         self.steal_ns = sum(self.steal_ns, other.steal_ns);
         self.irq_ns = sum(self.irq_ns, other.irq_ns);
-        for cause in Cause::ALL {
-            self.wait.add(cause, other.wait.known(cause));
-        }
+        self.wait.append(&other.wait);
         self.waits = self.waits.saturating_add(other.waits);
         self.switches_voluntary = self
             .switches_voluntary

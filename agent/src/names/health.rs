@@ -23,8 +23,8 @@ pub fn capability(names: &Names) -> Capability {
         (Status::Broken, all, Some(remedy.to_owned()))
     };
     Capability {
-        name: "names",
-        intent: "names of pods and containers",
+        name: "names".into(),
+        intent: "names of pods and containers".into(),
         required: false,
         status,
         detail,

@@ -73,8 +73,8 @@ impl Part {
     fn row(self, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Capability {
         let Part(name, intent, required) = self;
         Capability {
-            name,
-            intent,
+            name: name.into(),
+            intent: intent.into(),
             required,
             status,
             detail: detail.into(),

@@ -44,7 +44,7 @@ impl Host {
             ("container.id", of_container(&labels.container_id)),
             (
                 "container.runtime.name",
-                of_container(&labels.runtime.map(str::to_owned)),
+                of_container(&labels.runtime.clone().map(Into::into)),
             ),
             (
                 "container.name",

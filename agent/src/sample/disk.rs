@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt, time::Duration};
 
 use agent_ebpf::block::Operation;
+use serde::{Deserialize, Serialize};
 
 use super::{CgroupId, Counts};
 
 /// A block device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceId {
     /// Major number.
     pub major: u32,
@@ -129,7 +130,7 @@ impl DiskWait {
 }
 
 /// How queue and device time of a device's requests are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timing {
     /// The kernel notes in each request when it was created and issued.
     Kernel,
@@ -145,7 +146,7 @@ pub enum Timing {
 }
 
 /// A block device that had requests since attach.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// The kernel's name: `vda`, `dm-0`. Its number as text where it has none any more.
     pub name: String,
@@ -171,7 +172,7 @@ pub struct IoFigures {
 }
 
 /// One line of `io.stat`: counted when they are submitted, before they become requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoStat {
     /// `rbytes`.
     pub read_bytes: u64,
@@ -184,7 +185,7 @@ pub struct IoStat {
 }
 
 /// `io.pressure` of a cgroup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoPressure {
     /// At least one task waited.
     pub some: Duration,

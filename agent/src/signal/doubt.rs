@@ -58,7 +58,7 @@ pub(super) fn all(model: &Model, thresholds: &Thresholds) -> Vec<Doubt> {
 pub(super) fn coverage(model: &Model, limit: f64, thresholds: &Thresholds) -> Option<f64> {
     let accounting = &model.accounting;
     let ours = accounting.wait_ns.saturating_add(accounting.phantom_ns) as f64;
-    let coverage = accounting.coverage.filter(|coverage| *coverage < limit)?;
+    let coverage = accounting.coverage().filter(|coverage| *coverage < limit)?;
     // Nothing accounted of something is no coverage, however short the waits.
     let missing_ns = if coverage > 0.0 {
         ours / coverage - ours

@@ -211,8 +211,8 @@ pub(super) fn host() -> Host {
         },
         hierarchy: Mode::V2,
         capabilities: vec![Capability {
-            name: "btf",
-            intent: "where the kernel keeps what is read",
+            name: "btf".into(),
+            intent: "where the kernel keeps what is read".into(),
             required: true,
             status: Status::Active,
             detail: "/sys/kernel/btf/vmlinux".into(),

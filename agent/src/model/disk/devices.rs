@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     model::disk::{streams::Streams, usage::DiskUsage},
     sample::disk::{Device, DeviceId, Disk, DiskHealth},
@@ -28,7 +30,7 @@ pub struct DeviceUse {
 }
 
 /// How complete the account of requests is. A counter that went backwards is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskAccounting {
     /// Completions that the program saw.
     pub seen: Option<u64>,
@@ -44,7 +46,8 @@ pub struct DiskAccounting {
     pub other_streams: Option<u64>,
     /// Records of requests that were not written or overwritten before they were read.
     pub records_lost: Option<u64>,
-    /// Every 2^k-th piece of time was observed in detail at the end: 0 is all of it.
+    /// Every 2^k-th piece of time was observed in detail at the end, of several intervals where
+    /// it was least: 0 is all of it.
     pub sampled: u32,
     /// Completions that the kernel kept from the program.
     pub recursion_misses: Option<u64>,
@@ -76,6 +79,23 @@ impl Disks {
         }
     }
 
+    /// Adds the interval that follows. A device that only one of them has did nothing in the other.
+    pub(in crate::model) fn append(&mut self, next: &Disks) {
+        for (id, device) in &next.devices {
+            match self.devices.get_mut(id) {
+                Some(known) => {
+                    add(&mut known.usage, device.usage.as_ref());
+                    known.device = device.device.clone();
+                }
+                None => {
+                    self.devices.insert(*id, device.clone());
+                }
+            }
+        }
+        add(&mut self.total, next.total.as_ref());
+        self.accounting.append(&next.accounting);
+    }
+
     /// The kernel's name of a device, its number where it has none.
     pub fn name(&self, id: DeviceId) -> String {
         let device = self.devices.get(&id);
@@ -90,6 +110,21 @@ impl Disks {
 }
 
 impl DiskAccounting {
+    fn append(&mut self, next: &DiskAccounting) {
+        let add = |sum: &mut Option<u64>, more: Option<u64>| {
+            *sum = sum.zip(more).map(|(sum, more)| sum.saturating_add(more));
+        };
+        add(&mut self.seen, next.seen);
+        add(&mut self.accounted, next.accounted);
+        add(&mut self.partial, next.partial);
+        add(&mut self.not_io, next.not_io);
+        add(&mut self.no_device, next.no_device);
+        add(&mut self.other_streams, next.other_streams);
+        add(&mut self.records_lost, next.records_lost);
+        self.sampled = self.sampled.max(next.sampled);
+        add(&mut self.recursion_misses, next.recursion_misses);
+    }
+
     fn between(before: &DiskHealth, after: &DiskHealth) -> DiskAccounting {
         let since = |field: fn(&DiskHealth) -> u64| field(after).checked_sub(field(before));
         DiskAccounting {

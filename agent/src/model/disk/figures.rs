@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::sample::{
     CgroupId,
     disk::{DeviceId, Disk, DiskCgroup, DiskOwner, IoFigures, IoPressure, IoStat},
@@ -14,7 +16,7 @@ use crate::sample::{
 const DEEPEST: usize = 64;
 
 /// The kernel's own figures of a row, to compare with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoUse {
     /// `io.stat` of its cgroups, of devices with requests that are not stacked.
     pub stat: Option<IoStat>,
@@ -22,6 +24,21 @@ pub struct IoUse {
     pub pressure: Option<IoPressure>,
     /// Whether `io.max` limits it, by itself or above it.
     pub limited: Option<bool>,
+}
+
+impl IoUse {
+    /// Adds the figures of the interval that follows; what is unknown of either is unknown of both.
+    pub(in crate::model) fn append(&mut self, next: &IoUse) {
+        self.stat = self.stat.zip(next.stat).map(|(one, other)| sum(one, other));
+        self.pressure = self
+            .pressure
+            .zip(next.pressure)
+            .map(|(one, other)| IoPressure {
+                some: one.some.saturating_add(other.some),
+                full: one.full.saturating_add(other.full),
+            });
+        self.limited = next.limited;
+    }
 }
 
 /// How much one cgroup's `io.stat` grew.

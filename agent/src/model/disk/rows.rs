@@ -50,13 +50,7 @@ pub(in crate::model) fn by_row(
     }
     let blame = sums.into_iter().map(|((victim, device, culprit), ns)| {
         let whole = whole_wait(&uses[victim], device);
-        Blame {
-            resource: Resource::Disk(device),
-            victim,
-            culprit,
-            ns,
-            share: ns as f64 / whole.max(ns).max(1) as f64,
-        }
+        Blame::of(Resource::Disk(device), (victim, culprit), ns, whole)
     });
     let blame = blame.collect();
     (uses.into_iter().map(listed).collect(), blame)
@@ -79,6 +73,20 @@ fn whole_wait(uses: &Uses, device: DeviceId) -> u64 {
     let on_device = uses.iter().filter(|((on, _), _)| *on == device);
     let known = on_device.filter_map(|(_, usage)| usage.as_ref());
     known.fold(0, |sum, usage| sum.saturating_add(usage.wait.total()))
+}
+
+/// What two rows did, or one in two intervals.
+pub(crate) fn together(one: Vec<DiskUse>, other: &[DiskUse]) -> Vec<DiskUse> {
+    let mut all: Uses = one
+        .into_iter()
+        .map(|part| ((part.device, part.operation), part.usage))
+        .collect();
+    for part in other {
+        let sum = all.entry((part.device, part.operation));
+        let sum = sum.or_insert_with(|| Some(DiskUsage::default()));
+        add(sum, part.usage.as_ref());
+    }
+    listed(all)
 }
 
 fn listed(uses: Uses) -> Vec<DiskUse> {

@@ -1,5 +1,7 @@
 //! What one stream of requests, or several together, did in an interval.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{model::histogram::Histogram, sample::disk::DiskAccount};
 
 /// How many [`DiskCause`]s there are.
@@ -43,7 +45,7 @@ impl DiskCause {
 }
 
 /// Time of requests by cause, nanoseconds. The total *is* the sum of the causes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskWaits([u64; CAUSES]);
 
 impl DiskWaits {
@@ -72,7 +74,7 @@ impl DiskWaits {
 }
 
 /// Completed requests of an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskUsage {
     /// Requests.
     pub requests: u64,

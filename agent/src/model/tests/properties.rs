@@ -82,7 +82,7 @@ fn cpus() -> impl Strategy<Value = Vec<Option<CpuTime>>> {
 }
 
 prop_compose! {
-    fn sample()(
+    pub(super) fn sample()(
         accounts in prop::collection::btree_map(party(), account(), 0..12),
         blame in blame(),
         cpus in cpus(),
@@ -150,13 +150,7 @@ fn pair() -> impl Strategy<Value = (Sample, Sample)> {
 fn grown() -> impl Strategy<Value = (Sample, Sample)> {
     let forgotten = prop::collection::btree_set(1u64..12, 0..4);
     (sample(), sample(), forgotten).prop_map(|(before, mut after, forgotten)| {
-        after.monotonic += before.monotonic;
-        for (party, account) in &before.accounts {
-            after.accounts.entry(*party).or_default().add(account);
-        }
-        for (pair, ns) in &before.blame {
-            *after.blame.entry(*pair).or_default() += ns;
-        }
+        after = succeeding(&before, after);
         for id in forgotten {
             let party = Party::Cgroup(CgroupId(id));
             if let Some(account) = after.accounts.remove(&party) {
@@ -174,13 +168,35 @@ fn grown() -> impl Strategy<Value = (Sample, Sample)> {
     })
 }
 
-fn some_come_and_go((mut before, mut after): (Sample, Sample)) -> (Sample, Sample) {
+/// A sample whose counters go on from those before.
+pub(super) fn succeeding(before: &Sample, mut after: Sample) -> Sample {
+    after.monotonic += before.monotonic;
+    for (party, account) in &before.accounts {
+        after.accounts.entry(*party).or_default().add(account);
+    }
+    for (pair, ns) in &before.blame {
+        *after.blame.entry(*pair).or_default() += ns;
+    }
+    let (sum, more) = (&mut after.health, &before.health);
+    sum.seen += more.seen;
+    sum.accounted += more.accounted;
+    sum.dropped[0] += more.dropped[0];
+    sum.estimated_ns += more.estimated_ns;
+    sum.cost_ns += more.cost_ns;
+    sum.cost_runs += more.cost_runs;
+    sum.unattributed_ns[1] += more.unattributed_ns[1];
+    let both = sum.kernel_run_delay_ns.zip(more.kernel_run_delay_ns);
+    sum.kernel_run_delay_ns = both.map(|(sum, more)| sum + more);
+    after
+}
+
+pub(super) fn some_come_and_go((mut before, mut after): (Sample, Sample)) -> (Sample, Sample) {
     before.cgroups.retain(|id, _| id.0 != 3);
     after.cgroups.retain(|id, _| id.0 != 4);
     (before, after)
 }
 
-fn blame_adds_up(table: &Table) -> Result<(), TestCaseError> {
+pub(super) fn blame_adds_up(table: &Table) -> Result<(), TestCaseError> {
     let of = |victim| table.blame_of(victim, Resource::Cpu);
     for (index, row) in table.rows.iter().enumerate() {
         let named: u64 = of(index).map(|b| b.ns).sum();
@@ -201,7 +217,7 @@ fn blame_adds_up(table: &Table) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn causes_add_up(model: &Model) -> Result<(), TestCaseError> {
+pub(super) fn causes_add_up(model: &Model) -> Result<(), TestCaseError> {
     let able = model.abilities;
     for row in model.entities.rows.iter().chain(&model.cgroups.rows) {
         let Some(usage) = &row.usage else { continue };
@@ -221,7 +237,7 @@ fn causes_add_up(model: &Model) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn entities_add_up(model: &Model) -> Result<(), TestCaseError> {
+pub(super) fn entities_add_up(model: &Model) -> Result<(), TestCaseError> {
     let whole = model.entities.rows.iter().all(|row| row.usage.is_some());
     let sum = |table: &Table, of: fn(&crate::model::Usage) -> u64| -> u64 {
         table
@@ -261,10 +277,13 @@ fn numbers_are_numbers(model: &Model) -> Result<(), TestCaseError> {
         );
     }
     let accounting = &model.accounting;
-    for ratio in [accounting.coverage, accounting.cost_per_switch_ns] {
+    for ratio in [accounting.coverage(), accounting.cost_per_switch_ns()] {
         prop_assert!(ratio.is_none_or(|ratio| ratio.is_finite() && ratio >= 0.0));
     }
-    for share in [accounting.estimated_share, accounting.unattributed_share()] {
+    for share in [
+        accounting.estimated_share(),
+        accounting.unattributed_share(),
+    ] {
         prop_assert!(share.is_none_or(|share| (0.0..=1.0).contains(&share)));
     }
     Ok(())

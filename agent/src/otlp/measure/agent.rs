@@ -52,7 +52,7 @@ pub(crate) fn unnamed(interval: &Interval<'_>, points: &mut Points) {
 }
 
 pub(crate) fn coverage(interval: &Interval<'_>, points: &mut Points) {
-    level(points, interval.model.accounting.coverage);
+    level(points, interval.model.accounting.coverage());
 }
 
 pub(crate) fn stepped_down(interval: &Interval<'_>, points: &mut Points) {
@@ -61,7 +61,7 @@ pub(crate) fn stepped_down(interval: &Interval<'_>, points: &mut Points) {
 }
 
 pub(crate) fn cost(interval: &Interval<'_>, points: &mut Points) {
-    let ns = interval.model.accounting.cost_per_switch_ns;
+    let ns = interval.model.accounting.cost_per_switch_ns();
     level(points, ns.map(|ns| ns / 1e9));
 }
 

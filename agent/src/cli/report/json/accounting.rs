@@ -68,13 +68,13 @@ pub(super) fn of(model: &Model) -> Accounting {
         dropped: dropped.map(|(why, count)| (why.name(), count)).collect(),
         discarded_phantom_s: seconds(accounting.phantom_ns),
         phantoms: accounting.phantoms,
-        coverage: accounting.coverage.and_then(finite),
+        coverage: accounting.coverage().and_then(finite),
         wait_s: seconds(accounting.wait_ns),
         unattributed_s: seconds(accounting.unattributed_ns),
         unattributed_by_reason_s: reasons
             .map(|(reason, ns)| (reason.name(), ns.map(seconds)))
             .collect(),
-        estimated_share: accounting.estimated_share.and_then(finite),
+        estimated_share: accounting.estimated_share().and_then(finite),
         pairs_full_s: accounting.pairs_full_ns.map(seconds),
         slots_exhausted: accounting.slots_exhausted,
         baselines_lost: accounting.baselines_lost,
@@ -84,7 +84,7 @@ pub(super) fn of(model: &Model) -> Accounting {
         unplaced_s: accounting.unplaced_ns.map(seconds),
         missed: accounting.missed,
         recursion_misses: accounting.recursion_misses,
-        cost_per_switch_ns: accounting.cost_per_switch_ns.and_then(finite),
+        cost_per_switch_ns: accounting.cost_per_switch_ns().and_then(finite),
         detail: match accounting.detail {
             Detail::Full => "full",
             Detail::Short => "short",

@@ -26,10 +26,10 @@ pub(super) struct Entity<'a> {
 /// Of containers and pods.
 #[derive(Serialize)]
 struct Labels<'a> {
-    runtime: Option<&'static str>,
+    runtime: Option<&'a str>,
     container_id: Option<&'a str>,
     pod_uid: Option<&'a str>,
-    qos: Option<&'static str>,
+    qos: Option<&'a str>,
     namespace: Option<&'a str>,
     pod: Option<&'a str>,
     container: Option<&'a str>,
@@ -189,10 +189,10 @@ fn entity<'a>(findings: &Findings, row: &'a Row) -> Entity<'a> {
 fn labels(row: &Row) -> Option<Labels<'_>> {
     let labels = &row.labels;
     matches!(row.kind, Kind::Container | Kind::Pod).then(|| Labels {
-        runtime: labels.runtime,
+        runtime: labels.runtime.as_deref(),
         container_id: labels.container_id.as_deref(),
         pod_uid: labels.pod_uid.as_deref(),
-        qos: labels.qos,
+        qos: labels.qos.as_deref(),
         namespace: labels.namespace.as_deref(),
         pod: labels.pod.as_deref(),
         container: labels.container.as_deref(),
