@@ -91,6 +91,13 @@ impl HostUse {
         (online > 0).then_some(online as f64 * self.length.as_secs_f64())
     }
 
+    /// Time that CPUs were not idle, as a part of all their time, 0 to 1; `None` when there is no
+    /// reading.
+    pub fn busy_share(&self) -> Option<f64> {
+        let idle_s = self.used?.idle_ns as f64 / 1e9;
+        Some((1.0 - idle_s / self.capacity_s()?).clamp(0.0, 1.0))
+    }
+
     /// The most that tasks waited, behind others, while some CPU was idle: the smaller of all
     /// contention wait and all idle time. An upper bound: idle time may have come before or after
     /// the waits, or on CPUs that the tasks may not use.

@@ -32,7 +32,9 @@ impl Table {
 
     /// Who made a row wait for any resource.
     pub fn all_blame_of(&self, victim: usize) -> impl Iterator<Item = &Blame> {
-        self.blame.iter().filter(move |b| b.victim == victim)
+        let before = self.blame.partition_point(|b| b.victim < victim);
+        let from = self.blame[before..].iter();
+        from.take_while(move |b| b.victim == victim)
     }
 
     /// Time that others waited for a row to leave a resource, nanoseconds.
@@ -50,6 +52,16 @@ pub enum Resource {
     Cpu,
     /// A block device: requests wait.
     Disk(DeviceId),
+}
+
+impl Resource {
+    /// The name in metrics and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resource::Cpu => "cpu",
+            Resource::Disk(_) => "disk",
+        }
+    }
 }
 
 /// One entity, one cgroup or one family of kernel threads.

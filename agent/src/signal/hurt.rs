@@ -9,6 +9,7 @@ use crate::{
     signal::Thresholds,
 };
 
+pub(super) use culprits::neighbors;
 pub use culprits::{Culprit, Culprits};
 
 /// An entity that lost time to its neighbours.

@@ -7,7 +7,9 @@ mod contract;
 #[cfg(test)]
 mod disk_tests;
 mod doubt;
+pub mod episodes;
 mod hurt;
+mod loss;
 mod note;
 #[cfg(test)]
 mod relation_tests;
@@ -19,6 +21,7 @@ mod verdict;
 pub use contract::over_contract;
 pub use doubt::Doubt;
 pub use hurt::{Class, Culprit, Culprits, Hurt};
+pub use loss::Loss;
 pub use note::{Note, OwnCause};
 pub use thresholds::Thresholds;
 pub use verdict::{Blindness, Verdict};
@@ -97,10 +100,4 @@ fn judged_disk(row: &Row) -> &[DiskUse] {
 fn is_active(row: &Row) -> bool {
     let waiting = row.waiting.is_some_and(|now| now.tasks > 0);
     judged(row).is_some_and(|usage| usage.is_active() || waiting) || !judged_disk(row).is_empty()
-}
-
-/// What was lost, of what would have run without the loss, 0 to 1.
-fn lost_share(lost_ns: u64, run_ns: u64) -> f64 {
-    let wanted = lost_ns.saturating_add(run_ns);
-    lost_ns as f64 / wanted.max(1) as f64
 }

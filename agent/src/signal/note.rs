@@ -7,7 +7,7 @@ use agent_ebpf::cause::Cause;
 use crate::{
     model::{Model, Usage},
     sample::disk::DeviceId,
-    signal::{Thresholds, judged, lost_share},
+    signal::{Loss, Thresholds, judged},
 };
 
 /// Why an entity lost time without a neighbour's doing.
@@ -103,6 +103,6 @@ fn note(row: usize, cause: OwnCause, usage: &Usage) -> Option<Note> {
         row,
         cause,
         lost_ns,
-        lost_share: lost_share(lost_ns, usage.run_ns),
+        lost_share: Loss::of_cpu(lost_ns, usage.run_ns).share(),
     })
 }

@@ -5,13 +5,13 @@ use agent_ebpf::cause::Cause;
 use crate::{
     model::{Model, Relation, Resource, Row, Usage, histogram::bucket_over},
     signal::{
-        Class, Hurt, Thresholds,
+        Class, Hurt, Loss, Thresholds,
         contract::{is_overcommitted, over_contract},
         hurt::{
             Over,
             culprits::{culprits, neighbors},
         },
-        judged, lost_share,
+        judged,
     },
 };
 
@@ -22,7 +22,8 @@ pub(super) fn hurt(
     row: &Row,
 ) -> Option<Hurt> {
     let usage = judged(row)?;
-    let lost_ns = usage.wait.known(Cause::Neighbor);
+    let loss = Loss::to_neighbors(row, Resource::Cpu)?;
+    let lost_ns = loss.lost_ns;
     let starved = is_starved(thresholds, row, usage);
     if !starved && !is_hurt(model, thresholds, usage, lost_ns) {
         return None;
@@ -31,7 +32,7 @@ pub(super) fn hurt(
         row: index,
         resource: Resource::Cpu,
         lost_ns,
-        lost_share: lost_share(lost_ns, usage.run_ns),
+        lost_share: loss.share(),
         starved,
         idle_elsewhere: idle_ns(model, row) > lost_ns.max(waiting_ns(row)),
         class: class(model, thresholds, index, row),

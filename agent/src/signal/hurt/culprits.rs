@@ -38,7 +38,7 @@ pub struct Culprit {
 }
 
 /// Those who made an entity wait, kernel threads apart.
-pub(super) fn neighbors(
+pub(in crate::signal) fn neighbors(
     model: &Model,
     victim: usize,
     resource: Resource,
