@@ -14,3 +14,4 @@ pub mod observe;
 pub mod otlp;
 pub mod sample;
 pub mod signal;
+pub mod wording;

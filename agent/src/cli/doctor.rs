@@ -11,12 +11,12 @@ use crate::{
     cli::{
         Exit,
         capability::Capability,
-        figures::count,
         output,
         page::{ALARM, CARE, FINE, HEADING, PLAIN, Page},
     },
     names::{self, Resolver, sources},
     observe::{Observer, Obstacle, StartError},
+    wording::figures::count,
 };
 
 const INDENT: usize = 2;

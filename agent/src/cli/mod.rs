@@ -7,7 +7,6 @@ mod agent;
 mod capability;
 mod doctor;
 mod exit;
-mod figures;
 mod interrupt;
 mod log;
 mod output;

@@ -19,9 +19,10 @@ use crate::{
         processes::Usage as ProcessUse,
         text::{display_bytes, display_path},
     },
-    model::{Key, Kind, Model, Resource, Row, Table, Usage, disk::DiskCause},
+    model::{Key, Model, Resource, Row, Table, Usage, disk::DiskCause},
     sample::disk::DeviceId,
     signal::{Signals, Thresholds, is_judged},
+    wording,
 };
 
 /// What was asked for.
@@ -269,18 +270,12 @@ fn culprits(signals: &Signals) -> Vec<Culprit> {
 
 /// Names of entities are safe to print already; those that two share are paths instead.
 fn labels(table: &Table) -> Vec<String> {
-    let name = |row: &Row| match (row.kind, &row.key) {
-        // `HOST HURTS …: all of it to host` says nothing.
-        (Kind::Host, _) => "root cgroup".into(),
-        (_, Key::Entity(_)) => row.name.clone(),
-        _ => display_path(&row.path),
-    };
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     for row in &table.rows {
-        *uses.entry(name(row)).or_default() += 1;
+        *uses.entry(wording::entity(row)).or_default() += 1;
     }
     let unique = |row| {
-        Some(name(row))
+        Some(wording::entity(row))
             .filter(|name| uses.get(name) == Some(&1))
             .unwrap_or_else(|| display_path(&row.path))
     };

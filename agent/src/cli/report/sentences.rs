@@ -12,13 +12,14 @@ pub(super) use note::note;
 use std::collections::BTreeSet;
 
 use crate::{
-    cli::{
-        figures::{count, percent, span},
-        report::findings::{Findings, lost_share},
-    },
+    cli::report::findings::{Findings, lost_share},
     host::text::display_bytes,
     model::histogram::{bucket_over, lower_bound},
     signal::{Blindness, Thresholds, Verdict},
+    wording::{
+        figures::{count, percent, span},
+        listed,
+    },
 };
 
 /// What no kernel program sees.
@@ -130,15 +131,6 @@ pub(super) fn took_turns(findings: &Findings, most: usize) -> Option<String> {
             listed(&parts)
         )
     })
-}
-
-/// Names in a row: `a, b and c`.
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
 }
 
 /// So many more, where a list was cut.

@@ -6,7 +6,6 @@ mod rows;
 
 use crate::{
     cli::{
-        figures::{cpus, span},
         page::{ALARM, ASIDE, CARE, FINE, HEADING, PLAIN, Page},
         report::{
             findings::Findings,
@@ -16,6 +15,7 @@ use crate::{
     host::text::display_bytes,
     model::{Resource, host::CpuUse},
     signal::{Blindness, Hurt, Note, OwnCause, Verdict},
+    wording::figures::{cpus, span},
 };
 
 /// Rows shown unless asked otherwise.

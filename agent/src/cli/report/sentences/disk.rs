@@ -3,10 +3,7 @@
 use agent_ebpf::block::Operation;
 
 use crate::{
-    cli::{
-        figures::{percent, rate, span},
-        report::{findings::Findings, sentences::listed},
-    },
+    cli::report::findings::Findings,
     host::hierarchy::Mode,
     model::{
         Kind,
@@ -14,6 +11,10 @@ use crate::{
     },
     sample::disk::DeviceId,
     signal::{Culprit, Culprits},
+    wording::{
+        figures::{percent, rate, span},
+        listed,
+    },
 };
 
 /// Parts of less than this are left out.

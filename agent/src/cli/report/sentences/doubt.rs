@@ -3,9 +3,7 @@
 use agent_ebpf::{budget::Detail, layout::Reason};
 
 use crate::{
-    cli::{figures::percent, report::findings::Findings},
-    model::Accounting,
-    signal::Doubt,
+    cli::report::findings::Findings, model::Accounting, signal::Doubt, wording::figures::percent,
 };
 
 /// The name in JSON.

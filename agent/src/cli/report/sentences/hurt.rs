@@ -1,19 +1,15 @@
 //! Interference in sentences.
 
 use crate::{
-    cli::{
-        figures::{cpus, percent, span, times},
-        report::{
-            findings::Findings,
-            sentences::{disk, listed},
-        },
-    },
+    cli::report::{findings::Findings, sentences::disk},
     model::{Kind, Relation, Resource, Row, disk::DiskCause, histogram::Histogram},
     signal::{Class, Culprit, Culprits, Hurt, Thresholds, over_contract},
+    wording::{
+        self,
+        figures::{span, times},
+        listed,
+    },
 };
-
-/// From here on a part rounds to the whole.
-const WHOLE: f64 = 0.995;
 
 /// ` lost 33 % of the CPU it wanted (0.20 of 0.60 CPUs) over 10 s; all of it to batch (at 1.6x its
 /// fair share)`: the name goes before it.
@@ -50,11 +46,10 @@ pub(in crate::cli::report) fn loss(findings: &Findings, hurt: &Hurt, over: &str)
 
 fn lost(findings: &Findings, hurt: &Hurt, row: &Row) -> String {
     let run_ns = row.usage.as_ref().map_or(0, |usage| usage.run_ns);
-    format!(
-        "lost {} of the CPU it wanted ({} of {} CPUs)",
-        percent(hurt.lost_share),
-        cpus(findings.cpus(hurt.lost_ns)),
-        cpus(findings.cpus(hurt.lost_ns.saturating_add(run_ns))),
+    wording::lost_cpu(
+        hurt.lost_share,
+        findings.cpus(hurt.lost_ns),
+        findings.cpus(hurt.lost_ns.saturating_add(run_ns)),
     )
 }
 
@@ -72,9 +67,7 @@ fn culprits(findings: &Findings, culprits: &Culprits) -> Option<String> {
             let parts: Vec<String> = named.iter().map(|one| culprit(findings, one)).collect();
             Some(listed(&parts))
         }
-        Culprits::Crowd(0) => None,
-        Culprits::Crowd(1) => Some("little of it to the one neighbor with a name".into()),
-        Culprits::Crowd(number) => Some(format!("to {number} neighbors, none of them large")),
+        Culprits::Crowd(number) => wording::crowd(*number),
     }
 }
 
@@ -85,11 +78,7 @@ fn culprit(findings: &Findings, culprit: &Culprit) -> String {
         Some(_) => format!(" (within its {contract})"),
         None => String::new(),
     };
-    let part = if culprit.share >= WHOLE {
-        "all of it".into()
-    } else {
-        percent(culprit.share)
-    };
+    let part = wording::part_of_it(culprit.share);
     format!("{part} to {}{share}", findings.entity(culprit.row))
 }
 
@@ -108,20 +97,8 @@ pub(in crate::cli::report) fn kind(findings: &Findings, hurt: &Hurt) -> String {
         (Some(Class::Competition | Class::OverRequest), Some(over)) => {
             format!("; it used {} its {} itself", times(over), contract(row))
         }
-        (Some(class), _) => format!("; {}", words(class)),
+        (Some(class), _) => format!("; {}", wording::class(class)),
         (None, _) => String::new(),
-    }
-}
-
-fn words(class: Class) -> &'static str {
-    match class {
-        Class::NoisyNeighbor => "noisy neighbor",
-        Class::Overcommit => "overcommit",
-        Class::SchedulingLatency => "scheduling latency",
-        Class::Competition => "competition",
-        Class::OverRequest => "over request",
-        Class::PodMate => "pod mate",
-        Class::SameWorkload => "same workload",
     }
 }
 
@@ -129,7 +106,7 @@ fn words(class: Class) -> &'static str {
 pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
     if let Resource::Disk(device) = hurt.resource {
         let why = disk::why(findings, &hurt.culprits, device);
-        let class = hurt.class.map(words);
+        let class = hurt.class.map(wording::class);
         return class.map_or(why.clone(), |class| format!("{why} ({class})"));
     }
     let Some(class) = hurt.class else {
@@ -164,7 +141,7 @@ pub(in crate::cli::report) fn why(findings: &Findings, hurt: &Hurt) -> String {
             format!("{greedy}, of the same workload, used more than a fair share")
         }
     };
-    format!("{told} ({})", words(class))
+    format!("{told} ({})", wording::class(class))
 }
 
 fn unclear(hurt: &Hurt) -> &'static str {

@@ -1,12 +1,10 @@
 //! Losses without a neighbor's doing, in sentences.
 
 use crate::{
-    cli::{
-        figures::{cpus, percent, span},
-        report::{findings::Findings, sentences::disk},
-    },
+    cli::report::{findings::Findings, sentences::disk},
     model::{Kind, Resource, Row, disk::DiskCause},
     signal::{Note, OwnCause},
+    wording::figures::{cpus, percent, span},
 };
 
 /// `encoder lost 60 % of the CPU it wanted (0.90 CPUs) to its own CPU quota`.

@@ -2,7 +2,6 @@
 
 use crate::{
     cli::{
-        figures::{cpus, times},
         page::{HEADING, PLAIN, Page},
         report::{
             findings::{Culprit, Findings},
@@ -13,6 +12,7 @@ use crate::{
     host::processes::Usage as ProcessUse,
     model::{Kind, Resource, Row},
     signal::over_contract,
+    wording::figures::{cpus, times},
 };
 
 /// Kernel threads are told of from so many CPUs on, run or waited for.

@@ -2,7 +2,6 @@
 
 use crate::{
     cli::{
-        figures::{UNKNOWN, percent, rate, span},
         page::{ASIDE, Column, HEADING, Page, Table},
         report::{
             findings::Findings,
@@ -16,6 +15,7 @@ use crate::{
         disk::{DeviceUse, DiskCause, DiskUsage, DiskUse},
         histogram::Histogram,
     },
+    wording::figures::{UNKNOWN, percent, rate, span},
 };
 
 /// Requests that took less, in seconds per second, are not worth telling.

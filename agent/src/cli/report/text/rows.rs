@@ -5,7 +5,6 @@ use anstyle::Style;
 
 use crate::{
     cli::{
-        figures::{UNKNOWN, cpus, percent, span},
         page::{ALARM, ASIDE, CARE, Column, PLAIN, Page, Table},
         report::{
             args::By,
@@ -15,6 +14,7 @@ use crate::{
         },
     },
     model::{Resource, Row, Usage},
+    wording::figures::{UNKNOWN, cpus, percent, span},
 };
 
 /// Rows that did next to nothing are shown only where there are fewer than these.

@@ -1,10 +1,10 @@
 //! Numbers for people. What is not known is a question mark.
 
 /// Stands for what is not known.
-pub(super) const UNKNOWN: &str = "?";
+pub const UNKNOWN: &str = "?";
 
 /// CPUs, without the word.
-pub(super) fn cpus(cpus: f64) -> String {
+pub fn cpus(cpus: f64) -> String {
     match cpus {
         c if c <= 0.0 => "0".into(),
         c if c < 0.005 => "<0.01".into(),
@@ -15,7 +15,7 @@ pub(super) fn cpus(cpus: f64) -> String {
 }
 
 /// A part of a whole, 0 to 1.
-pub(super) fn percent(part: f64) -> String {
+pub fn percent(part: f64) -> String {
     match part * 100.0 {
         p if p <= 0.0 => "0 %".into(),
         p if p < 0.5 => "<1 %".into(),
@@ -24,7 +24,7 @@ pub(super) fn percent(part: f64) -> String {
 }
 
 /// A length of time in seconds.
-pub(super) fn span(seconds: f64) -> String {
+pub fn span(seconds: f64) -> String {
     match seconds {
         s if s <= 0.0 => "0 s".into(),
         s if s < 0.000_000_5 => "<1 µs".into(),
@@ -39,7 +39,7 @@ pub(super) fn span(seconds: f64) -> String {
 }
 
 /// So many per second.
-pub(super) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     match per_second {
         r if r <= 0.0 => "0".into(),
         r if r < 0.05 => "<0.1".into(),
@@ -49,7 +49,7 @@ pub(super) fn rate(per_second: f64) -> String {
 }
 
 /// A ratio.
-pub(super) fn times(ratio: f64) -> String {
+pub fn times(ratio: f64) -> String {
     if ratio < 9.95 {
         format!("{ratio:.1}x")
     } else {
@@ -58,7 +58,7 @@ pub(super) fn times(ratio: f64) -> String {
 }
 
 /// A count with its noun.
-pub(super) fn count(number: usize, one: &str, more: &str) -> String {
+pub fn count(number: usize, one: &str, more: &str) -> String {
     let noun = if number == 1 { one } else { more };
     format!("{number} {noun}")
 }
