@@ -16,7 +16,9 @@ use thiserror::Error;
 
 pub use environment::from_environment;
 pub use file::from_file;
-pub use layer::{Compression, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls};
+pub use layer::{
+    Compression, CulpritNames, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls,
+};
 
 use crate::{
     names::KubeletAccess,
@@ -30,6 +32,8 @@ const HTTP_ENDPOINT: &str = "http://localhost:4318";
 const GRPC_ENDPOINT: &str = "http://localhost:4317";
 /// Where a collector takes metrics over HTTP.
 const METRICS_PATH: &str = "v1/metrics";
+/// Where it takes events.
+const EVENTS_PATH: &str = "v1/logs";
 
 /// Why a configuration cannot be used: where, what, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -58,11 +62,15 @@ pub struct Settings {
     pub service_name: Option<String>,
     /// The kubelet to ask for names.
     pub kubelet: Option<KubeletAccess>,
-    /// How it is sent.
+    /// How much of culprits' names is told.
+    pub culprit_names: CulpritNames,
+    /// How metrics are sent.
     pub target: Target,
+    /// How events are sent; `None`: not at all.
+    pub event_target: Option<Target>,
 }
 
-/// Where metrics are sent to, and how.
+/// Where metrics or events are sent to, and how.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The whole address.
@@ -98,6 +106,8 @@ impl Layer {
         };
         let limits = Limits::default();
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
+        let events = self.export_events.unwrap_or_else(|| self.export.clone());
+        let has_events = self.events.unwrap_or(true);
         Ok(Settings {
             interval: time(self.interval, INTERVAL),
             shutdown_timeout: time(self.shutdown_timeout, SHUTDOWN_TIMEOUT),
@@ -110,13 +120,15 @@ impl Layer {
             resource: self.resource,
             service_name: self.service_name,
             kubelet: self.kubelet.map(kubelet).transpose()?,
-            target: self.export.settle()?,
+            culprit_names: self.culprit_names.unwrap_or_default(),
+            target: self.export.settle(METRICS_PATH)?,
+            event_target: has_events.then(|| events.settle(EVENTS_PATH)).transpose()?,
         })
     }
 }
 
 impl Export {
-    fn settle(self) -> Result<Target, ConfigError> {
+    fn settle(self, path: &str) -> Result<Target, ConfigError> {
         let protocol = self.protocol.unwrap_or_default();
         let endpoint = self.endpoint.unwrap_or_else(|| {
             Endpoint::Base(match protocol {
@@ -128,7 +140,7 @@ impl Export {
             check_header(name, value)?;
         }
         Ok(Target {
-            uri: address(&endpoint, protocol)?,
+            uri: address(&endpoint, protocol, path)?,
             protocol,
             compression: self.compression.unwrap_or_default(),
             headers: self.headers,
@@ -153,10 +165,10 @@ fn kubelet(url: String) -> Result<KubeletAccess, ConfigError> {
     })
 }
 
-fn address(endpoint: &Endpoint, protocol: Protocol) -> Result<Uri, ConfigError> {
+fn address(endpoint: &Endpoint, protocol: Protocol, path: &str) -> Result<Uri, ConfigError> {
     let text = match (endpoint, protocol) {
         (Endpoint::Base(base), Protocol::Http) => {
-            format!("{}/{METRICS_PATH}", base.trim_end_matches('/'))
+            format!("{}/{path}", base.trim_end_matches('/'))
         }
         (Endpoint::Base(text) | Endpoint::Exact(text), _) => text.clone(),
     };

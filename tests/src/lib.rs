@@ -14,6 +14,7 @@ pub mod capability;
 pub mod certificates;
 pub mod cgroup;
 pub mod disk;
+pub mod events;
 pub mod load;
 pub mod metrics;
 pub mod report;

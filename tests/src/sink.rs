@@ -1,4 +1,4 @@
-//! A receiver of OTLP metrics in this process, over HTTP or gRPC, that answers as a script says and remembers all.
+//! A receiver of OTLP metrics and logs in this process, over HTTP or gRPC, that answers as a script says and remembers all.
 
 mod connection;
 mod grpc;
@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
@@ -85,10 +86,23 @@ impl Protocol {
     }
 }
 
+/// A request with logs that came.
+#[derive(Clone, Debug)]
+pub struct ReceivedLogs {
+    /// When.
+    pub at: Instant,
+    /// What it was answered.
+    pub reply: Reply,
+    /// What it holds.
+    pub request: ExportLogsServiceRequest,
+}
+
 #[derive(Debug, Default)]
 struct State {
     script: VecDeque<Reply>,
     received: Vec<Received>,
+    log_script: VecDeque<Reply>,
+    logs: Vec<ReceivedLogs>,
 }
 
 /// A receiver that runs until the test ends.
@@ -132,7 +146,7 @@ impl Sink {
         listener.set_nonblocking(true).expect("a socket of ours");
         let state = State {
             script: script.iter().copied().collect(),
-            received: Vec::new(),
+            ..State::default()
         };
         let sink = Self {
             address,
@@ -148,6 +162,13 @@ impl Sink {
             runtime.expect("a runtime").block_on(serve);
         });
         sink
+    }
+
+    /// Answers the next requests with logs like this; those with metrics have a script of their own.
+    #[must_use]
+    pub fn log_script(self, script: &[Reply]) -> Self {
+        self.state().log_script.extend(script);
+        self
     }
 
     /// Where it listens.
@@ -168,14 +189,32 @@ impl Sink {
         accepted.map(|received| received.request).collect()
     }
 
-    /// Waits until `enough` says so; panics after a minute.
+    /// All requests with logs so far.
+    pub fn logs(&self) -> Vec<ReceivedLogs> {
+        self.state().logs.clone()
+    }
+
+    /// The logs that it took, in the order in which they came.
+    pub fn accepted_logs(&self) -> Vec<ExportLogsServiceRequest> {
+        let accepted = self.logs().into_iter();
+        let accepted = accepted.filter(|received| received.reply.is_accepted());
+        accepted.map(|received| received.request).collect()
+    }
+
+    /// Waits until `enough` says so of the requests with metrics; panics after a minute.
     pub fn wait(&self, what: &str, enough: impl Fn(&[Received]) -> bool) {
+        self.wait_until(what, || enough(&self.received()));
+    }
+
+    /// The same for anything.
+    pub fn wait_until(&self, what: &str, enough: impl Fn() -> bool) {
         let start = Instant::now();
-        while !enough(&self.received()) {
+        while !enough() {
             assert!(
                 start.elapsed() < Duration::from_mins(1),
-                "not seen in a minute: {what}; {} requests came",
-                self.received().len()
+                "not seen in a minute: {what}; {} requests came, and {} with logs",
+                self.received().len(),
+                self.logs().len(),
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -195,6 +234,17 @@ impl Sink {
             request,
             tenant,
             is_compressed,
+        });
+        reply
+    }
+
+    fn note_logs(&self, request: ExportLogsServiceRequest) -> Reply {
+        let mut state = self.state();
+        let reply = state.log_script.pop_front().unwrap_or(Reply::Accept);
+        state.logs.push(ReceivedLogs {
+            at: Instant::now(),
+            reply,
+            request,
         });
         reply
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clap::ValueEnum;
 
-use super::{Compression, ConfigError, Endpoint, Layer, Protocol, Time};
+use super::{Compression, ConfigError, Endpoint, Export, Layer, Protocol, Time, Tls};
 
 const OTLP: &str = "OTEL_EXPORTER_OTLP";
 
@@ -34,21 +34,25 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
     };
     layer.limits.series = env.number("CROSSTALK_MAX_SERIES")?;
     layer.limits.culprits = env.number("CROSSTALK_MAX_CULPRITS")?;
-    let export = &mut layer.export;
-    export.endpoint = env
-        .one(&of_metrics("ENDPOINT"))
-        .map(Endpoint::Exact)
-        .or_else(|| env.one(&of_all("ENDPOINT")).map(Endpoint::Base));
-    export.protocol = signal("PROTOCOL", |name| env.choice::<Protocol>(name))?;
-    export.compression = signal("COMPRESSION", |name| env.choice::<Compression>(name))?;
-    export.timeout = signal("TIMEOUT", |name| env.milliseconds(name))?;
-    export.headers = env.pairs(&of_all("HEADERS"))?;
-    export.headers.extend(env.pairs(&of_metrics("HEADERS"))?);
-    let file = |name: &str| signal(name, |name| Ok(env.one(name).map(Into::into)));
-    export.tls.ca_file = file("CERTIFICATE")?;
-    export.tls.cert_file = file("CLIENT_CERTIFICATE")?;
-    export.tls.key_file = file("CLIENT_KEY")?;
+    layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
+    layer.culprit_names = env.choice("CROSSTALK_CULPRIT_NAMES")?;
+    layer.export = env.export("METRICS")?;
+    let events = env.export("LOGS")?;
+    layer.export_events = Some(events).filter(|events| *events != layer.export);
     Ok(layer)
+}
+
+/// A word for `true` or `false`.
+#[derive(Clone, Copy, ValueEnum)]
+enum Switch {
+    True,
+    False,
+}
+
+impl Switch {
+    fn is_on(self) -> bool {
+        matches!(self, Switch::True)
+    }
 }
 
 struct Environment<'a> {
@@ -72,6 +76,32 @@ impl Environment<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How one signal is sent: its own variables come before those of all signals.
+    fn export(&self, signal: &str) -> Result<Export, ConfigError> {
+        let own = |name: &str| format!("{OTLP}_{signal}_{name}");
+        let mut headers = self.pairs(&of_all("HEADERS"))?;
+        headers.extend(self.pairs(&own("HEADERS"))?);
+        let file = |name: &str| {
+            let path = self.one(&own(name)).or_else(|| self.one(&of_all(name)));
+            path.map(Into::into)
+        };
+        Ok(Export {
+            endpoint: self
+                .one(&own("ENDPOINT"))
+                .map(Endpoint::Exact)
+                .or_else(|| self.one(&of_all("ENDPOINT")).map(Endpoint::Base)),
+            protocol: first("PROTOCOL", own, |name| self.choice::<Protocol>(name))?,
+            compression: first("COMPRESSION", own, |name| self.choice::<Compression>(name))?,
+            timeout: first("TIMEOUT", own, |name| self.milliseconds(name))?,
+            headers,
+            tls: Tls {
+                ca_file: file("CERTIFICATE"),
+                cert_file: file("CLIENT_CERTIFICATE"),
+                key_file: file("CLIENT_KEY"),
+            },
+        })
     }
 
     fn milliseconds(&self, name: &str) -> Result<Option<Time>, ConfigError> {
@@ -118,12 +148,13 @@ impl Environment<'_> {
     }
 }
 
-/// The variable for metrics, or else that for all signals.
-fn signal<T>(
+/// The variable for one signal, or else that for all of them.
+fn first<T>(
     name: &str,
+    own: impl Fn(&str) -> String,
     read: impl Fn(&str) -> Result<Option<T>, ConfigError>,
 ) -> Result<Option<T>, ConfigError> {
-    match read(&of_metrics(name))? {
+    match read(&own(name))? {
         Some(value) => Ok(Some(value)),
         None => read(&of_all(name)),
     }

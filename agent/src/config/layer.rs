@@ -22,8 +22,15 @@ pub struct Layer {
     pub service_name: Option<String>,
     /// The kubelet to ask for names.
     pub kubelet: Option<String>,
-    /// How metrics are sent.
+    /// Whether events are sent.
+    pub events: Option<bool>,
+    /// How much of culprits' names is told.
+    pub culprit_names: Option<CulpritNames>,
+    /// How metrics are sent, and events where nothing else is said.
     pub export: Export,
+    /// How events are sent, as a whole, where that is not the same.
+    #[serde(skip)]
+    pub export_events: Option<Export>,
 }
 
 /// Bounds.
@@ -36,7 +43,7 @@ pub struct Most {
     pub culprits: Option<usize>,
 }
 
-/// How metrics are sent.
+/// How metrics or events are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Export {
@@ -70,9 +77,9 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum Endpoint {
-    /// Of all signals: over HTTP the path of metrics is added.
+    /// Of metrics and events: over HTTP the path of either is added.
     Base(String),
-    /// Of metrics, as it is.
+    /// Of one of them, as it is.
     Exact(String),
 }
 
@@ -120,6 +127,21 @@ pub enum Detail {
     Extra,
 }
 
+/// How much of culprits' names is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum CulpritNames {
+    /// All of it
+    #[default]
+    Full,
+    /// The namespace in Kubernetes alone
+    Namespace,
+    /// A hash, the same until the host boots
+    Hash,
+    /// Nothing but what they are
+    Kind,
+}
+
 /// A length of time, more than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -152,17 +174,32 @@ impl Layer {
             resource: both(self.resource, below.resource),
             service_name: self.service_name.or(below.service_name),
             kubelet: self.kubelet.or(below.kubelet),
-            export: Export {
-                endpoint: self.export.endpoint.or(below.export.endpoint),
-                protocol: self.export.protocol.or(below.export.protocol),
-                headers: both(self.export.headers, below.export.headers),
-                compression: self.export.compression.or(below.export.compression),
-                timeout: self.export.timeout.or(below.export.timeout),
-                tls: Tls {
-                    ca_file: self.export.tls.ca_file.or(below.export.tls.ca_file),
-                    cert_file: self.export.tls.cert_file.or(below.export.tls.cert_file),
-                    key_file: self.export.tls.key_file.or(below.export.tls.key_file),
-                },
+            events: self.events.or(below.events),
+            culprit_names: self.culprit_names.or(below.culprit_names),
+            export_events: match (self.export_events, below.export_events) {
+                (None, None) => None,
+                (upper, lower) => {
+                    let upper = upper.unwrap_or_else(|| self.export.clone());
+                    Some(upper.over(lower.unwrap_or_else(|| below.export.clone())))
+                }
+            },
+            export: self.export.over(below.export),
+        }
+    }
+}
+
+impl Export {
+    fn over(self, below: Export) -> Export {
+        Export {
+            endpoint: self.endpoint.or(below.endpoint),
+            protocol: self.protocol.or(below.protocol),
+            headers: both(self.headers, below.headers),
+            compression: self.compression.or(below.compression),
+            timeout: self.timeout.or(below.timeout),
+            tls: Tls {
+                ca_file: self.tls.ca_file.or(below.tls.ca_file),
+                cert_file: self.tls.cert_file.or(below.tls.cert_file),
+                key_file: self.tls.key_file.or(below.tls.key_file),
             },
         }
     }

@@ -26,7 +26,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -147,11 +147,49 @@ fn variables_of_metrics_come_before_those_of_all_signals() {
 }
 
 #[test]
+fn events_go_where_metrics_go_unless_more_is_said() {
+    let settle = |variables: &[(&str, &str)]| {
+        let file = file::parse("a", "export: {endpoint: 'http://file:1', timeout: 3s}").unwrap();
+        environment(variables).unwrap().over(file).settle().unwrap()
+    };
+    let plain = settle(&[]);
+    let events = plain.event_target.unwrap();
+    assert_eq!(plain.target.uri, "http://file:1/v1/metrics");
+    assert_eq!(events.uri, "http://file:1/v1/logs");
+    let apart = settle(&[
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:4317"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "tenant=logs"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "tenant=all,more=1"),
+    ]);
+    let events = apart.event_target.unwrap();
+    assert_eq!(events.uri, "http://logs:4317");
+    assert_eq!(events.protocol, Protocol::Grpc);
+    assert_eq!(events.headers["tenant"], "logs");
+    assert_eq!(events.headers["more"], "1");
+    // What the file says of both holds for both.
+    assert_eq!(events.timeout, Duration::from_secs(3));
+    assert_eq!(apart.target.uri, "http://file:1/v1/metrics");
+    assert_eq!(apart.target.headers["tenant"], "all");
+    let flags = Layer {
+        events: Some(false),
+        ..Layer::default()
+    };
+    let env = environment(&[("CROSSTALK_EVENTS", "true")]).unwrap();
+    assert!(flags.over(env).settle().unwrap().event_target.is_none());
+}
+
+#[test]
 fn a_wrong_variable_is_named_and_a_secret_is_not_said() {
     let error = environment(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")]).unwrap_err();
     expect!["environment variable OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is no value for it; give milliseconds, such as 10000"].assert_eq(&error.to_string());
     let error = environment(&[("OTEL_EXPORTER_OTLP_HEADERS", "s3cret")]).unwrap_err();
     assert!(!error.to_string().contains("s3cret"), "{error}");
+    let error = environment(&[("CROSSTALK_EVENTS", "yes")]).unwrap_err();
+    expect![
+        "environment variable CROSSTALK_EVENTS: `yes` is no value for it; give one of true, false"
+    ]
+    .assert_eq(&error.to_string());
     let error = environment(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).unwrap_err();
     expect!["environment variable OTEL_EXPORTER_OTLP_PROTOCOL: `http/json` is no value for it; give one of http/protobuf, grpc"].assert_eq(&error.to_string());
 }

@@ -1,9 +1,16 @@
 //! What a series grows by in an interval, and what it came to.
 
+use std::time::Duration;
+
 use crate::sample::Counts;
 
 /// Attributes of a data point, in the order in which the registry names them.
 pub type Attributes = Vec<(&'static str, String)>;
+
+/// A length of time.
+pub fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// What a series grew by, or for a gauge what it is.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,85 +1,87 @@
-//! Delivers what the ledger holds, and never gives up.
+//! Delivers what is to be told, and never gives up.
 //!
-//! Nothing is queued: totals are cumulative, so each try sends the newest ones, and what was not
-//! delivered is part of them. Memory is bounded by the ledger, whatever a receiver does.
+//! Metrics and events go the same way, each to its own receiver: an [`Outbox`] says what there is
+//! to send, and is told what became of it.
 
 mod course;
+mod events;
+mod shared;
+mod totals;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use prost::Message as _;
 use tokio::sync::{Notify, watch};
 
 use crate::{
     config::Target,
     otlp::{
         backoff::Backoff,
-        encode::{self, Part},
-        ledger::{Ledger, Life},
-        measure::Exported,
-        transport::{Answer, Transport, TransportError},
+        transport::{Answer, Request, Transport, TransportError},
     },
 };
 use course::Course;
+
+pub use {events::EventOutbox, shared::Shared, totals::TotalsOutbox};
 
 /// Receivers take 4 MiB by default.
 const LARGEST_REQUEST: usize = 3 << 20;
 /// New connections reach receivers that came later.
 const CONNECTION_LASTS: Duration = Duration::from_mins(10);
 
-/// What observation and delivery have in common.
-#[derive(Debug)]
-pub struct Shared {
-    ledger: Mutex<Ledger>,
-    total: Mutex<Exported>,
-    fresh: Notify,
+/// What is to be delivered. A part of it is never divided.
+pub trait Outbox {
+    /// What belongs together.
+    type Part: Send + Sync;
+    /// What the parts are sent in.
+    type Request: Request;
+    /// What is delivered, in the log.
+    const WHAT: &'static str;
+
+    /// There is something new.
+    fn fresh(&self) -> &Notify;
+    /// Everything that was not delivered yet.
+    fn pending(&mut self) -> Vec<Self::Part>;
+    /// All that was pending then was delivered.
+    fn delivered(&mut self);
+    /// The same parts as they are now.
+    fn renewed(&self, parts: &[Self::Part]) -> Vec<Self::Part>;
+    /// How long a part is in a request, bytes.
+    fn length(part: &Self::Part) -> usize;
+    /// How many points or events a part has.
+    fn items(part: &Self::Part) -> u64;
+    /// Takes the content out of parts.
+    fn request(parts: &mut [Self::Part]) -> Self::Request;
+    /// What became of a request with these parts, and so many items.
+    fn note(&self, parts: &[Self::Part], items: u64, outcome: Outcome);
 }
 
-impl Shared {
-    /// Nothing to deliver yet.
-    pub fn new(ledger: Ledger) -> Arc<Shared> {
-        Arc::new(Shared {
-            ledger: Mutex::new(ledger),
-            total: Mutex::default(),
-            fresh: Notify::new(),
-        })
-    }
-
-    /// The ledger. Not to be held while waiting.
-    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // Totals are whole after each step, also where another one panicked.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// There is something new to deliver.
-    pub fn publish(&self) {
-        self.fresh.notify_one();
-    }
-
-    /// What was exported since the start.
-    pub fn total(&self) -> Exported {
-        *self.total.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, change: impl Fn(&mut Exported)) {
-        self.ledger().count_exported(&change);
-        change(&mut self.total.lock().unwrap_or_else(PoisonError::into_inner));
-    }
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver took it.
+    Accepted {
+        /// All but so many items.
+        rejected: u64,
+    },
+    /// The receiver will never take it, but perhaps parts of it, which are sent next.
+    Divided,
+    /// The receiver will never take it.
+    Refused {
+        /// For what is in it.
+        for_its_content: bool,
+    },
+    /// It did not get through. It is tried again.
+    Failed,
 }
 
 /// Delivers to one receiver.
 #[derive(Debug)]
-pub struct Delivery {
-    shared: Arc<Shared>,
+pub struct Delivery<O> {
+    outbox: O,
     target: Target,
     transport: Transport,
     renew: Instant,
     course: Course,
-    /// Up to when all was delivered, nanoseconds of Unix time.
-    delivered: u64,
 }
 
 /// Not all was delivered.
@@ -87,16 +89,15 @@ struct Later {
     after: Option<Duration>,
 }
 
-impl Delivery {
+impl<O: Outbox> Delivery<O> {
     /// Reads the certificates.
-    pub fn new(shared: Arc<Shared>, target: Target) -> Result<Delivery, TransportError> {
+    pub fn new(outbox: O, target: Target) -> Result<Delivery<O>, TransportError> {
         Ok(Delivery {
             transport: Transport::new(&target)?,
             renew: renewal(),
-            course: Course::new(target.uri.to_string()),
-            shared,
+            course: Course::new(O::WHAT, target.uri.to_string()),
+            outbox,
             target,
-            delivered: 0,
         })
     }
 
@@ -106,7 +107,7 @@ impl Delivery {
         loop {
             tokio::select! {
                 biased;
-                () = self.shared.fresh.notified() => {}
+                () = self.outbox.fresh().notified() => {}
                 _ = ending.wait_for(|ending| *ending) => break,
             }
             self.deliver(&mut ending).await;
@@ -138,88 +139,50 @@ impl Delivery {
 
     /// Sends everything that there is to tell now, unless it was sent already.
     async fn round(&mut self) -> Result<(), Later> {
-        let now = self.shared.ledger().now();
-        if now == self.delivered {
-            return Ok(());
-        }
-        let mut pending = chunks(encode::parts(&self.shared.ledger()), LARGEST_REQUEST);
+        let mut pending = chunks::<O>(self.outbox.pending(), LARGEST_REQUEST);
         while let Some(chunk) = pending.pop() {
             pending.extend(self.send(chunk).await?);
         }
-        self.delivered = now;
+        self.outbox.delivered();
         Ok(())
     }
 
     /// Sends one request; what of it to send again in smaller ones.
-    async fn send(&mut self, mut chunk: Vec<Part>) -> Result<Vec<Vec<Part>>, Later> {
-        let points = chunk.iter().map(|part| part.points).sum();
-        let metrics = chunk
-            .iter_mut()
-            .map(|part| std::mem::take(&mut part.metrics));
-        let request = encode::request(metrics.collect::<Vec<_>>());
+    async fn send(&mut self, mut chunk: Vec<O::Part>) -> Result<Vec<Vec<O::Part>>, Later> {
+        let items = chunk.iter().map(O::items).sum();
+        let request = O::request(&mut chunk);
         let in_flight = InFlight {
-            shared: &self.shared,
-            points,
+            outbox: &self.outbox,
+            chunk: &chunk,
+            items,
         };
         let answer = self.transport.send(request).await;
         std::mem::forget(in_flight);
         self.course.note(&answer);
+        let note = |outcome| self.outbox.note(&chunk, items, outcome);
         match answer {
             Answer::Accepted { rejected, .. } => {
-                let rejected = rejected.min(points);
-                for part in &chunk {
-                    self.shared.ledger().taken(&part.whose, part.told);
-                }
-                self.shared.count(|exported| {
-                    exported.requests_accepted += 1;
-                    exported.points_accepted += points - rejected;
-                    exported.points_rejected += rejected;
+                note(Outcome::Accepted {
+                    rejected: rejected.min(items),
                 });
                 Ok(Vec::new())
             }
             Answer::Refused { divide: true, .. } if chunk.len() > 1 => {
-                self.shared.count(|exported| {
-                    exported.requests_refused += 1;
-                    exported.points_superseded += points;
-                });
-                Ok(self.halves(&chunk))
+                note(Outcome::Divided);
+                let (one, other) = chunk.split_at(chunk.len() / 2);
+                let halves = [one, other].map(|half| self.outbox.renewed(half));
+                Ok(halves.into_iter().filter(|half| !half.is_empty()).collect())
             }
             Answer::Refused { divide, .. } => {
-                if divide {
-                    self.give_up_ended(&chunk);
-                }
-                self.shared.count(|exported| {
-                    exported.requests_refused += 1;
-                    exported.points_refused += points;
+                note(Outcome::Refused {
+                    for_its_content: divide,
                 });
                 Ok(Vec::new())
             }
             Answer::TryAgain { after, .. } => {
-                self.shared.count(|exported| {
-                    exported.requests_failed += 1;
-                    exported.points_superseded += points;
-                });
+                note(Outcome::Failed);
                 Err(Later { after })
             }
-        }
-    }
-
-    /// The newest of the same entities, in two requests.
-    fn halves(&self, chunk: &[Part]) -> Vec<Vec<Part>> {
-        let (one, other) = chunk.split_at(chunk.len() / 2);
-        let ledger = self.shared.ledger();
-        let of = |half: &[Part]| {
-            let wanted = |part: &Part| half.iter().any(|old| old.whose == part.whose);
-            encode::parts(&ledger).filter(wanted).collect()
-        };
-        vec![of(one), of(other)]
-    }
-
-    /// What the receiver does not want of those who are gone will never be different.
-    fn give_up_ended(&self, chunk: &[Part]) {
-        let ended = chunk.iter().filter(|part| part.told.life != Life::Alive);
-        for part in ended {
-            self.shared.ledger().taken(&part.whose, part.told);
         }
     }
 
@@ -234,27 +197,25 @@ impl Delivery {
 }
 
 /// A request that ends with the process, before it was answered, counts too.
-struct InFlight<'a> {
-    shared: &'a Shared,
-    points: u64,
+struct InFlight<'a, O: Outbox> {
+    outbox: &'a O,
+    chunk: &'a [O::Part],
+    items: u64,
 }
 
-impl Drop for InFlight<'_> {
+impl<O: Outbox> Drop for InFlight<'_, O> {
     fn drop(&mut self) {
-        self.shared.count(|exported| {
-            exported.requests_failed += 1;
-            exported.points_superseded += self.points;
-        });
+        self.outbox.note(self.chunk, self.items, Outcome::Failed);
     }
 }
 
-/// Whole entities together, as many as a receiver takes at once.
-fn chunks(parts: impl Iterator<Item = Part>, largest: usize) -> Vec<Vec<Part>> {
-    let mut chunks: Vec<Vec<Part>> = Vec::new();
+/// Whole parts together, as many as a receiver takes at once.
+fn chunks<O: Outbox>(parts: Vec<O::Part>, largest: usize) -> Vec<Vec<O::Part>> {
+    let mut chunks: Vec<Vec<O::Part>> = Vec::new();
     let mut size = 0;
     for part in parts {
         // Up to ten bytes tell that a part follows, and how long it is.
-        let length = part.metrics.encoded_len() + 10;
+        let length = O::length(&part) + 10;
         match chunks.last_mut() {
             Some(chunk) if size + length <= largest => {
                 size += length;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::otlp::registry::{Kind, METRICS, Tier};
+use crate::otlp::registry::{Kind, METRICS, Source, Tier};
 
 const HEAD: &str = "\
 # Metrics
@@ -22,8 +22,11 @@ it to everybody); *extra*: with `detail: extra`.
 
 Each entity has a Resource of its own: `host.name`, `host.id`, `crosstalk.entity.kind`, \
 `crosstalk.entity.name`, `crosstalk.cgroup.path`, `service.instance.id`, and where they are known \
-`container.id`, `container.runtime.name` and `k8s.pod.uid`. All metrics are in development: names \
-may change.
+`container.id`, `container.runtime.name` and `k8s.pod.uid`. What is told of all of the host has \
+the Resource of its root cgroup. All metrics are in development: names may change.
+
+With `culprit_names` (see [the agent](agent.md)) other than `full`, `crosstalk.culprit.name` is a \
+hash or absent, or `crosstalk.culprit.k8s.namespace.name` takes its place.
 
 ";
 
@@ -42,9 +45,9 @@ pub fn markdown() -> String {
             .iter()
             .map(|name| format!("`{name}`"))
             .collect();
-        let own = matches!(metric.source, super::registry::Source::Agent(_));
         let who = match metric.tier {
-            _ if own => "the agent",
+            _ if matches!(metric.source, Source::Agent(_)) => "the agent",
+            _ if matches!(metric.source, Source::Host(_)) => "the host",
             Tier::All => "all",
             Tier::Affected => "affected",
             Tier::Extra => "extra",

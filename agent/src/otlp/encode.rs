@@ -143,7 +143,8 @@ fn empty(number: usize) -> Metric {
     }
 }
 
-fn of(attributes: &Resource) -> resource::v1::Resource {
+/// A Resource.
+pub(super) fn of(attributes: &Resource) -> resource::v1::Resource {
     resource::v1::Resource {
         attributes: attributes
             .iter()

@@ -17,11 +17,13 @@ use crate::{
     model::{Key, Model, Row},
     names::Names,
     otlp::{
-        amount::{Amount, Attributes},
+        amount::{Amount, Attributes, nanoseconds},
+        culprit::Naming,
         measure::{Exported, Interval, Of, Own},
         registry::{METRICS, Metric, Points, Source, Tier},
         resource::{Host, Resource},
     },
+    signal::episodes::{EpisodeUse, Observed, Victim},
 };
 
 /// More than this between the wall clock and the monotonic one: the wall clock was set.
@@ -34,6 +36,8 @@ const MOST_ENDED: usize = 4_096;
 pub enum Whose {
     /// The agent's own.
     Agent,
+    /// Those of all of the host.
+    Host,
     /// An entity's.
     Entity(Key),
 }
@@ -75,6 +79,10 @@ pub struct Ledger {
     /// Readings of each source of names that failed until the latest interval.
     name_failures: BTreeMap<&'static str, u64>,
     exported: Exported,
+    naming: Naming,
+    /// What came to the accounts of episodes since the latest interval; no key is the host.
+    episodes: BTreeMap<Option<Key>, Vec<EpisodeUse>>,
+    full: Duration,
 }
 
 impl Ledger {
@@ -89,6 +97,27 @@ impl Ledger {
             skipped: 0,
             name_failures: BTreeMap::new(),
             exported: Exported::default(),
+            naming: Naming::default(),
+            episodes: BTreeMap::new(),
+            full: Duration::ZERO,
+        }
+    }
+
+    /// Names culprits like this.
+    #[must_use]
+    pub fn naming(self, naming: Naming) -> Ledger {
+        Ledger { naming, ..self }
+    }
+
+    /// Episodes of a second count with the next interval.
+    pub fn count_episodes(&mut self, observed: &Observed) {
+        self.full = self.full.saturating_add(observed.full);
+        for one in &observed.uses {
+            let victim = match &one.victim {
+                Victim::Host => None,
+                Victim::Entity(row) => Some(row.key.clone()),
+            };
+            self.episodes.entry(victim).or_default().push(one.clone());
         }
     }
 
@@ -116,32 +145,57 @@ impl Ledger {
             seconds: model.seconds(),
         };
         let mut room = self.limits.series.saturating_sub(self.series());
+        let episodes = std::mem::take(&mut self.episodes);
+        let naming = self.naming.clone();
+        let of_victim = |victim: &Option<Key>| episodes.get(victim).map_or(&[][..], Vec::as_slice);
         for (index, row) in model.entities.rows.iter().enumerate() {
-            self.add_row(&Of { model, index, row }, span, &mut room);
+            let of = Of {
+                model,
+                index,
+                row,
+                episodes: of_victim(&Some(row.key.clone())),
+                naming: &naming,
+            };
+            self.add_row(&of, span, &mut room);
         }
         self.end_others(model);
         let own = Own {
             skipped: std::mem::take(&mut self.skipped),
             refused: std::mem::take(&mut self.refused),
+            full: std::mem::take(&mut self.full),
             entities: self.entities.len(),
             series: self.series(),
             failed_readings: self.failed_readings(names),
             exported: std::mem::take(&mut self.exported),
         };
-        let interval = Interval { model, own: &own };
-        let points = METRICS.iter().enumerate().filter_map(|(number, metric)| {
-            let Source::Agent(read) = metric.source else {
-                return None;
+        let interval = Interval {
+            model,
+            own: &own,
+            episodes: of_victim(&None),
+        };
+        for whose in [Whose::Host, Whose::Agent] {
+            self.add_whole(&whose, &interval, span);
+        }
+    }
+
+    /// Adds what is told of the whole interval, of the host or of the agent.
+    fn add_whole(&mut self, whose: &Whose, interval: &Interval<'_>, span: Span) {
+        let host = &self.host;
+        let resource = || match whose {
+            Whose::Agent => host.agent(),
+            Whose::Host | Whose::Entity(_) => host.itself(),
+        };
+        let entity = self.entities.entry(whose.clone());
+        let entity = entity.or_insert_with(|| Entity::new(resource()));
+        entity.begin(span.end);
+        for (number, metric) in METRICS.iter().enumerate() {
+            let ((Source::Agent(read), Whose::Agent)
+            | (Source::Both(_, read) | Source::Host(read), Whose::Host)) = (metric.source, whose)
+            else {
+                continue;
             };
-            Some((number, metric, measured(|points| read(&interval, points))))
-        });
-        let (points, host): (Vec<_>, _) = (points.collect(), &self.host);
-        let agent = self.entities.entry(Whose::Agent);
-        let agent = agent.or_insert_with(|| Entity::new(host.agent()));
-        agent.begin(span.end);
-        for (number, _, points) in points {
-            for (attributes, amount) in points {
-                agent.add(number, attributes, &amount, span);
+            for (attributes, amount) in measured(|points| read(interval, points)) {
+                entity.add(number, attributes, &amount, span);
             }
         }
     }
@@ -285,8 +339,8 @@ fn points_of(
     span: Span,
 ) -> Points {
     match metric.source {
-        Source::Agent(_) => Vec::new(),
-        Source::Entity(read) => measured(|points| read(of, points)),
+        Source::Agent(_) | Source::Host(_) => Vec::new(),
+        Source::Entity(read) | Source::Both(read, _) => measured(|points| read(of, points)),
         Source::Culprits(read) => {
             let points = measured(|points| read(of, points));
             let known = |attributes: &Attributes| entity.has(number, attributes);
@@ -305,8 +359,4 @@ fn measured(read: impl FnOnce(&mut Points)) -> Points {
 fn unix_ns(model: &Model) -> u64 {
     let since = model.start.duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, nanoseconds)
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use crate::otlp::{
     amount::{Amount, Attributes},
-    measure::{Interval, Of, agent, cpu, disk},
+    measure::{Interval, Of, agent, cpu, disk, episodes, load},
 };
 
 /// Version of the scope. It stays the same from release to release: in Prometheus it is a label.
@@ -18,6 +18,14 @@ pub const CULPRIT_KIND: &str = "crosstalk.culprit.kind";
 pub const CULPRIT_NAME: &str = "crosstalk.culprit.name";
 /// Why somebody waited.
 pub const CAUSE: &str = "crosstalk.cause";
+/// Its namespace in Kubernetes, where no more is told of its name.
+pub const CULPRIT_NAMESPACE: &str = "crosstalk.culprit.k8s.namespace.name";
+/// What is waited for: `cpu` or `disk`.
+pub const RESOURCE: &str = "crosstalk.resource";
+/// What kind of interference it is, or `saturation`.
+pub const CLASS: &str = "crosstalk.class";
+/// Whether some or all tasks waited.
+pub const PRESSURE: &str = "crosstalk.pressure.type";
 /// A block device.
 pub const DEVICE: &str = "system.device";
 /// What was asked of it.
@@ -28,6 +36,11 @@ pub const REASON: &str = "crosstalk.reason";
 pub const SOURCE: &str = "crosstalk.source";
 /// What became of something.
 pub const OUTCOME: &str = "crosstalk.outcome";
+
+/// Whether an attribute tells of a culprit.
+pub fn is_of_culprit(key: &str) -> bool {
+    [CULPRIT_KIND, CULPRIT_NAME, CULPRIT_NAMESPACE].contains(&key)
+}
 
 /// The kind of a metric in OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +69,13 @@ pub enum Tier {
 pub enum Source {
     /// From a row of the model: one of each entity.
     Entity(fn(&Of<'_>, &mut Points)),
-    /// The same, where [`CULPRIT_KIND`] and [`CULPRIT_NAME`] end the attributes and few culprits have a
-    /// series of their own.
+    /// The same, where attributes of a culprit come last and few culprits have a series of their
+    /// own.
     Culprits(fn(&Of<'_>, &mut Points)),
+    /// From a row of the model, and from all of it: one of each entity, and one of the host.
+    Both(fn(&Of<'_>, &mut Points), fn(&Interval<'_>, &mut Points)),
+    /// From the whole model: of the host.
+    Host(fn(&Interval<'_>, &mut Points)),
     /// From the agent's account of itself.
     Agent(fn(&Interval<'_>, &mut Points)),
 }
@@ -128,7 +145,7 @@ impl Metric {
     }
 }
 
-use Source::{Agent, Culprits, Entity};
+use Source::{Agent, Both, Culprits, Entity, Host};
 
 /// All metrics.
 pub static METRICS: &[Metric] = &[
@@ -184,6 +201,26 @@ pub static METRICS: &[Metric] = &[
         .tier(Tier::Affected)
         .is("Time of block requests while those of somebody else were in service, by whose they \
              were. Over all culprits it grows as `crosstalk.disk.wait.time` of the cause `neighbor`."),
+    counter("crosstalk.pressure.stall.time", "s", Entity(load::pressure))
+        .of(&[RESOURCE, PRESSURE])
+        .tier(Tier::Extra)
+        .is("Time that `some` tasks, or all of them (`full`), were stalled on block I/O, by the \
+             kernel's count (PSI)."),
+    counter("crosstalk.episodes", "{episode}", Both(episodes::opened, episodes::opened_by_host))
+        .of(&[RESOURCE, DEVICE, CLASS])
+        .is("Episodes of interference that began, by class where that is known; one that began \
+             again within 5 min not."),
+    counter("crosstalk.episode.time", "s", Both(episodes::time, episodes::time_of_host))
+        .of(&[RESOURCE, DEVICE, CLASS])
+        .is("Time in episodes, from the first second with harm to the last."),
+    gauge("crosstalk.saturation", "1", Both(load::saturation, load::saturation_of_host))
+        .of(&[RESOURCE])
+        .tier(Tier::Extra)
+        .is("Of an entity its run time, as a part of what its quota, CPU set and the host allow; of \
+             the host, which always has it, the time that CPUs were not idle."),
+    counter("crosstalk.saturation.time", "s", Host(load::full))
+        .of(&[RESOURCE])
+        .is("Seconds in which the host's CPUs were not idle for 90 % or more."),
     counter("crosstalk.agent.switches.seen", "{event}", Agent(agent::seen))
         .is("Context switches that the programs in the kernel saw."),
     counter("crosstalk.agent.switches.dropped", "{event}", Agent(agent::dropped))
@@ -226,4 +263,8 @@ pub static METRICS: &[Metric] = &[
         .of(&[OUTCOME])
         .is("Data points, by outcome: `accepted`, `rejected` by the receiver, `refused` with their \
              whole request, or `superseded` by newer ones before they were delivered."),
+    counter("crosstalk.agent.export.events", "{event}", Agent(agent::events))
+        .of(&[OUTCOME])
+        .is("Events, by outcome: `accepted`, `rejected` by the receiver, `refused` for good, or \
+             `dropped` because too many waited."),
 ];

@@ -68,6 +68,20 @@ impl Host {
         resource
     }
 
+    /// The Resource of the host itself, as that of the row that stands for it.
+    pub fn itself(&self) -> Resource {
+        let mut resource = self.common();
+        for (key, value) in [
+            ("crosstalk.entity.kind", Kind::Host.name()),
+            ("crosstalk.entity.name", "host"),
+            ("crosstalk.cgroup.path", "/"),
+        ] {
+            resource.insert(key.into(), value.into());
+        }
+        resource.insert("service.instance.id".into(), self.instance());
+        resource
+    }
+
     /// The Resource of the agent itself.
     pub fn agent(&self) -> Resource {
         let mut resource = self.common();
@@ -234,6 +248,11 @@ mod tests {
             assert_eq!(told[key], value, "{key}");
         }
         assert!(!told.contains_key("container.name"));
+    }
+
+    #[test]
+    fn the_host_is_its_row() {
+        assert!(resources("/x.service").contains(&host().itself()));
     }
 
     #[test]

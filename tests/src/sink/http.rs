@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode, service::service_fn};
 use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,16 +26,23 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, sink: Sin
 async fn answer(request: Request<Incoming>, sink: Sink) -> Result<Response<Full<Bytes>>, Error> {
     let header = |name: &str| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
     let (tenant, encoding) = (header("x-tenant"), header("content-encoding"));
-    let is_metrics = request.uri().path() == "/v1/metrics"
-        && header("content-type").as_deref() == Some("application/x-protobuf");
+    let path = request.uri().path().to_owned();
+    let is_protobuf = header("content-type").as_deref() == Some("application/x-protobuf");
     let body = request.into_body().collect().await.map_err(Error::other)?;
-    if !is_metrics {
-        return Ok(response(StatusCode::NOT_FOUND, Vec::new()));
-    }
     let is_compressed = encoding.as_deref() == Some("gzip");
     let message = decoded(&body.to_bytes(), is_compressed)?;
-    let message = ExportMetricsServiceRequest::decode(&message[..]).map_err(Error::other)?;
-    let reply = sink.note(message, tenant, Some(is_compressed));
+    let reply = match path.as_str() {
+        "/v1/metrics" if is_protobuf => {
+            let message = ExportMetricsServiceRequest::decode(&message[..]);
+            sink.note(message.map_err(Error::other)?, tenant, Some(is_compressed))
+        }
+        "/v1/logs" if is_protobuf => {
+            let message = ExportLogsServiceRequest::decode(&message[..]);
+            sink.note_logs(message.map_err(Error::other)?)
+        }
+        _ => return Ok(response(StatusCode::NOT_FOUND, Vec::new())),
+    };
+    // The answers to metrics and to logs are the same bytes.
     match reply {
         Reply::Accept => Ok(response(StatusCode::OK, taken(0).encode_to_vec())),
         Reply::Reject(points) => Ok(response(StatusCode::OK, taken(points).encode_to_vec())),

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Compression, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls};
+use crate::config::{
+    Compression, CulpritNames, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls,
+};
 
 /// Observe on and on, and export metrics over OTLP.
 ///
@@ -55,6 +57,12 @@ struct Flags {
     /// Culprits with a series of their own for each victim, at most [default: 8]
     #[arg(long, value_name = "N")]
     max_culprits: Option<usize>,
+    /// Whether episodes are sent as events [default: true]
+    #[arg(long, value_name = "BOOL")]
+    events: Option<bool>,
+    /// How much of culprits' names is told [default: full]
+    #[arg(long, value_enum, value_name = "HOW")]
+    culprit_names: Option<CulpritNames>,
     /// An attribute of all Resources; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     resource: Vec<(String, String)>,
@@ -104,6 +112,9 @@ impl Args {
             resource: flags.resource.iter().cloned().collect(),
             service_name: None,
             kubelet: flags.kubelet.clone(),
+            events: flags.events,
+            culprit_names: flags.culprit_names,
+            export_events: None,
             export: Export {
                 endpoint: flags.endpoint.clone().map(Endpoint::Base),
                 protocol: flags.protocol,

@@ -1,6 +1,7 @@
 //! `crosstalk agent`: observes on and on, and exports metrics.
 
 mod args;
+mod events;
 mod once;
 mod run;
 mod watch;
@@ -12,7 +13,7 @@ use anyhow::Context as _;
 use crate::{
     cli::{Exit, output},
     config::{Layer, Settings, from_environment, from_file},
-    otlp::{resource::Host, transport::Transport},
+    otlp::{culprit::Naming, resource::Host, transport::Transport},
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -40,6 +41,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 /// Whether the agent could start with these settings.
 fn check(settings: &Settings) -> anyhow::Result<Exit> {
     Transport::new(&settings.target)?;
+    if let Some(events) = &settings.event_target {
+        Transport::new(events)?;
+    }
     let told = format!(
         "the configuration is right: every {} to {}\n",
         humantime::format_duration(settings.interval),
@@ -47,6 +51,12 @@ fn check(settings: &Settings) -> anyhow::Result<Exit> {
     );
     output::write(&told).context("cannot write")?;
     Ok(Exit::Ran)
+}
+
+/// How culprits are named. The secret is not exported, and the same until the host boots.
+fn culprit_names(settings: &Settings) -> Naming {
+    let secret = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Naming::new(settings.culprit_names, &secret)
 }
 
 /// What all Resources have in common.

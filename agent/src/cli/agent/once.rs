@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     cli::{
         Exit,
-        agent::{args::To, host},
+        agent::{args::To, culprit_names, host},
         output,
         report::interval::{Course, observe},
     },
@@ -30,7 +30,8 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     let names = names.unwrap_or_default();
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::new(&interval.before, &interval.after, &identify);
-    let mut ledger = Ledger::new(host(&observer.facts().name, settings), settings.limits);
+    let host = host(&observer.facts().name, settings);
+    let mut ledger = Ledger::new(host, settings.limits).naming(culprit_names(settings));
     // Nothing stays attached while a slow reader takes its time.
     drop(observer);
     ledger.add(&model, &names);

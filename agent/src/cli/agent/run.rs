@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     sync::watch,
-    task::JoinHandle,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
@@ -19,6 +19,8 @@ use crate::{
     cli::{
         Exit,
         agent::{
+            culprit_names,
+            events::Events,
             host,
             watch::{Naming, Watch},
         },
@@ -28,7 +30,7 @@ use crate::{
     names::{Resolver, sources},
     observe::Observer,
     otlp::{
-        delivery::{Delivery, Shared},
+        delivery::{Delivery, EventOutbox, Shared, TotalsOutbox},
         ledger::Ledger,
     },
 };
@@ -46,8 +48,15 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     let mut observer = Observer::start()?;
     let host = host(&observer.facts().name, settings);
     let phase = phase(host.id.as_ref().unwrap_or(&host.name), settings.interval);
-    let shared = Shared::new(Ledger::new(host, settings.limits));
-    let delivery = Delivery::new(Arc::clone(&shared), settings.target.clone())?;
+    let naming = culprit_names(settings);
+    let ledger = Ledger::new(host.clone(), settings.limits).naming(naming.clone());
+    let shared = Shared::new(ledger);
+    let totals = TotalsOutbox::new(Arc::clone(&shared));
+    let totals = Delivery::new(totals, settings.target.clone())?;
+    let told = settings.event_target.clone();
+    let told = told.map(|target| Delivery::new(EventOutbox::new(Arc::clone(&shared)), target));
+    let told = told.transpose()?;
+    let mut events = Events::new(host, naming, told.is_some());
     // Names are optional, and so is a thread to read them.
     let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
     for _ in 0..WARM_UP_STEPS {
@@ -61,18 +70,23 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
     }
     let mut watch = Watch::start(observer, Naming::new(names)).context("cannot start")?;
     let (end, ending) = watch::channel(false);
-    let delivering = tokio::spawn(delivery.run(ending));
+    let mut delivering = JoinSet::new();
+    delivering.spawn(totals.run(ending.clone()));
+    if let Some(told) = told {
+        delivering.spawn(told.run(ending));
+    }
     say(&format!(
         "ready: exporting every {} to {}\n",
         humantime::format_duration(settings.interval),
         settings.target.uri
     ));
-    let exports = Exports {
+    let mut exports = Exports {
         length: settings.interval,
         phase,
         shared: &shared,
+        events: &mut events,
     };
-    observe(&mut watch, &exports, &mut interrupts).await;
+    observe(&mut watch, &mut exports, &mut interrupts).await;
     // The last interval ends now.
     exports.end(&mut watch);
     // Nothing stays attached while a receiver takes its time.
@@ -85,7 +99,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
 }
 
 /// Takes a reading each second, until a signal comes.
-async fn observe(watch: &mut Watch, exports: &Exports<'_>, interrupts: &mut Interrupts) {
+async fn observe(watch: &mut Watch, exports: &mut Exports<'_>, interrupts: &mut Interrupts) {
     let period = SECOND.min(exports.length);
     let since = watch.now().saturating_sub(exports.phase).as_nanos() % period.as_nanos();
     let first = period.saturating_sub(Duration::from_nanos(since as u64));
@@ -105,14 +119,16 @@ struct Exports<'a> {
     length: Duration,
     phase: Duration,
     shared: &'a Shared,
+    events: &'a mut Events,
 }
 
 impl Exports<'_> {
     /// Takes a reading, and exports where an interval is over.
-    fn step(&self, watch: &mut Watch) {
+    fn step(&mut self, watch: &mut Watch) {
         let before = self.number(watch.now());
-        if let Err(error) = watch.second() {
-            tracing::warn!("this second cannot be observed: {error}");
+        match watch.second() {
+            Ok(second) => self.events.observe(&second, self.shared),
+            Err(error) => tracing::warn!("this second cannot be observed: {error}"),
         }
         if self.number(watch.now()) != before {
             self.publish(watch);
@@ -120,10 +136,12 @@ impl Exports<'_> {
     }
 
     /// Ends the last interval, however long it was.
-    fn end(&self, watch: &mut Watch) {
-        if let Err(error) = watch.second() {
-            tracing::warn!("the last second cannot be observed: {error}");
+    fn end(&mut self, watch: &mut Watch) {
+        match watch.second() {
+            Ok(second) => self.events.observe(&second, self.shared),
+            Err(error) => tracing::warn!("the last second cannot be observed: {error}"),
         }
+        self.events.stop(self.shared);
         self.publish(watch);
     }
 
@@ -142,21 +160,34 @@ impl Exports<'_> {
 }
 
 /// Waits until all is delivered, or the time is over, or a second signal comes.
-async fn finish(mut delivering: JoinHandle<()>, deadline: Duration, interrupts: &mut Interrupts) {
+async fn finish(mut delivering: JoinSet<()>, deadline: Duration, interrupts: &mut Interrupts) {
+    let all = async { while delivering.join_next().await.is_some() {} };
     tokio::select! {
         biased;
-        _ = &mut delivering => return,
+        () = all => return,
         _ = interrupts.next() => {}
         () = sleep(deadline) => {}
     }
     tracing::warn!("the last interval could not be delivered in time");
-    delivering.abort();
     // Its end counts what was in flight.
-    let _ = delivering.await;
+    delivering.shutdown().await;
 }
 
 fn summarize(shared: &Shared) {
     let total = shared.total();
+    let events = [
+        total.events_accepted,
+        total.events_rejected,
+        total.events_refused,
+        total.events_dropped,
+        shared.waiting_events() as u64,
+    ];
+    if events.iter().any(|number| *number > 0) {
+        let [accepted, rejected, refused, dropped, waiting] = events;
+        say(&format!(
+            "exported {accepted} events; {rejected} rejected, {refused} refused, {dropped} dropped, {waiting} not delivered\n",
+        ));
+    }
     say(&format!(
         "exported {} points in {} requests; {} rejected, {} refused, {} superseded by newer ones; {} requests failed, {} were refused\n",
         total.points_accepted,

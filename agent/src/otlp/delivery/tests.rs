@@ -1,13 +1,18 @@
 //! How entities are put into requests.
 
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::{
     entity::identify,
     model::{Model, fixture::Scene},
     names::Names,
-    otlp::{ledger::Limits, resource::Host},
+    otlp::{
+        encode::{self, Part},
+        ledger::{Ledger, Limits},
+        resource::Host,
+    },
 };
 
 fn parts(cgroups: u64) -> Vec<Part> {
@@ -31,7 +36,7 @@ proptest! {
         largest in 1_000usize..20_000,
     ) {
         let all: Vec<_> = parts(cgroups).into_iter().map(|part| part.whose).collect();
-        let chunks = chunks(parts(cgroups).into_iter(), largest);
+        let chunks = chunks::<TotalsOutbox>(parts(cgroups), largest);
         let whose = chunks.iter().flatten().map(|part| part.whose.clone());
         prop_assert_eq!(whose.collect::<Vec<_>>(), all);
         for chunk in chunks {

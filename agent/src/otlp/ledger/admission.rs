@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use super::{Amount, Attributes, Points};
 use crate::{
     model::{Row, disk::DiskUse},
-    otlp::registry::{CULPRIT_KIND, CULPRIT_NAME, OTHER},
+    otlp::registry::{CULPRIT_KIND, OTHER, is_of_culprit},
 };
 
 /// Lost at least so much of what one wanted to run.
@@ -79,7 +79,7 @@ pub(super) fn admit(
 /// All but the culprit.
 fn scope(attributes: &Attributes) -> Attributes {
     let rest = attributes.iter();
-    let rest = rest.filter(|(key, _)| ![CULPRIT_KIND, CULPRIT_NAME].contains(key));
+    let rest = rest.filter(|(key, _)| !is_of_culprit(key));
     rest.cloned().collect()
 }
 

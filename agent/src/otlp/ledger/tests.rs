@@ -55,7 +55,7 @@ impl Course {
         }
         let of_entities = parts
             .into_iter()
-            .filter(|(whose, _)| *whose != Whose::Agent);
+            .filter(|(whose, _)| matches!(whose, Whose::Entity(_)));
         of_entities
             .map(|(whose, told)| (whose, told.life))
             .collect()
@@ -102,7 +102,7 @@ fn nothing_to_count_has_no_series() {
     course.cgroup(2, "/idle.service");
     course.step();
     assert!(course.totals("/idle.service", RUN).is_empty());
-    assert_eq!(course.ledger.entities.len(), 1, "the agent alone");
+    assert_eq!(course.ledger.entities.len(), 2, "the agent and the host");
 }
 
 #[test]

@@ -121,6 +121,18 @@ pub(crate) fn points(interval: &Interval<'_>, points: &mut Points) {
     }
 }
 
+pub(crate) fn events(interval: &Interval<'_>, points: &mut Points) {
+    let exported = &interval.own.exported;
+    for (outcome, number) in [
+        ("accepted", exported.events_accepted),
+        ("rejected", exported.events_rejected),
+        ("refused", exported.events_refused),
+        ("dropped", exported.events_dropped),
+    ] {
+        count_by(points, OUTCOME, outcome, Some(number));
+    }
+}
+
 fn count(points: &mut Points, count: Option<u64>) {
     if let Some(count) = count {
         one(points, Amount::Count(count));

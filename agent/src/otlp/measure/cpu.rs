@@ -7,7 +7,7 @@ use crate::{
     otlp::{
         amount::Amount,
         measure::{Of, by, one},
-        registry::{CAUSE, CULPRIT_KIND, CULPRIT_NAME, Points},
+        registry::{CAUSE, Points},
     },
     sample::Bandwidth,
 };
@@ -45,9 +45,7 @@ pub(crate) fn delay(of: &Of<'_>, points: &mut Points) {
 }
 
 pub(crate) fn interference(of: &Of<'_>, points: &mut Points) {
-    for (kind, name, amount) in of.culprits(Resource::Cpu) {
-        points.push((vec![(CULPRIT_KIND, kind), (CULPRIT_NAME, name)], amount));
-    }
+    points.extend(of.culprits(Resource::Cpu));
 }
 
 pub(crate) fn throttled_time(of: &Of<'_>, points: &mut Points) {

@@ -11,7 +11,7 @@ use crate::{
     otlp::{
         amount::Amount,
         measure::Of,
-        registry::{CAUSE, CULPRIT_KIND, CULPRIT_NAME, DEVICE, OPERATION, Points},
+        registry::{CAUSE, DEVICE, OPERATION, Points},
     },
     sample::disk::DeviceId,
 };
@@ -68,9 +68,9 @@ pub(crate) fn wait(of: &Of<'_>, points: &mut Points) {
 
 pub(crate) fn interference(of: &Of<'_>, points: &mut Points) {
     for device in devices(of) {
-        for (kind, culprit, amount) in of.culprits(Resource::Disk(device)) {
-            let device = (DEVICE, name(of.model, device));
-            let attributes = vec![device, (CULPRIT_KIND, kind), (CULPRIT_NAME, culprit)];
+        for (culprit, amount) in of.culprits(Resource::Disk(device)) {
+            let mut attributes = vec![(DEVICE, name(of.model, device))];
+            attributes.extend(culprit);
             points.push((attributes, amount));
         }
     }

@@ -3,10 +3,19 @@
 pub(super) mod agent;
 pub(super) mod cpu;
 pub(super) mod disk;
+pub(super) mod episodes;
+pub(super) mod load;
+
+use std::time::Duration;
 
 use crate::{
     model::{Model, Resource, Row},
-    otlp::{amount::Amount, registry::Points},
+    otlp::{
+        amount::{Amount, Attributes},
+        culprit::Naming,
+        registry::Points,
+    },
+    signal::episodes::EpisodeUse,
 };
 
 /// What happened in one interval.
@@ -16,6 +25,8 @@ pub struct Interval<'a> {
     pub model: &'a Model,
     /// The agent's own affairs.
     pub own: &'a Own,
+    /// What came to the host's account of episodes.
+    pub episodes: &'a [EpisodeUse],
 }
 
 /// What the agent knows of itself beside the model.
@@ -25,6 +36,8 @@ pub struct Own {
     pub skipped: u64,
     /// Amounts that found no series since.
     pub refused: u64,
+    /// Time in which the CPUs were full.
+    pub full: Duration,
     /// Entities that have series.
     pub entities: usize,
     /// Series of all entities.
@@ -52,6 +65,14 @@ pub struct Exported {
     pub points_refused: u64,
     /// Points of failed requests: newer ones take their place.
     pub points_superseded: u64,
+    /// Events that the receiver took.
+    pub events_accepted: u64,
+    /// Events that it rejected, out of requests that it took.
+    pub events_rejected: u64,
+    /// Events that it will never take.
+    pub events_refused: u64,
+    /// Events that had to go because too many waited.
+    pub events_dropped: u64,
 }
 
 /// One row of the model.
@@ -63,16 +84,19 @@ pub struct Of<'a> {
     pub index: usize,
     /// The row.
     pub row: &'a Row,
+    /// What came to its account of episodes.
+    pub episodes: &'a [EpisodeUse],
+    /// How culprits are named.
+    pub naming: &'a Naming,
 }
 
 impl Of<'_> {
-    /// By culprit: kind and name, and how long.
-    fn culprits(&self, resource: Resource) -> impl Iterator<Item = (String, String, Amount)> {
+    /// By culprit, how long.
+    fn culprits(&self, resource: Resource) -> impl Iterator<Item = (Attributes, Amount)> {
         let table = &self.model.entities;
         table.blame_of(self.index, resource).map(|blame| {
-            let culprit = &table.rows[blame.culprit];
-            let kind = culprit.kind.name().to_owned();
-            (kind, culprit.name.clone(), Amount::Ns(blame.ns))
+            let culprit = self.naming.attributes(&table.rows[blame.culprit]);
+            (culprit, Amount::Ns(blame.ns))
         })
     }
 }

@@ -1,14 +1,16 @@
 //! OTLP over gRPC.
 
+use http::uri::PathAndQuery;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
+use tonic::{
+    Code, Request, Status, body::Body, client::Grpc, codec::CompressionEncoding,
+    metadata::MetadataMap,
 };
-use tonic::{Code, Request, Status, body::Body, codec::CompressionEncoding, metadata::MetadataMap};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use super::{Answer, TransportError, accepted, tls};
@@ -19,7 +21,7 @@ type Connections = Client<HttpsConnector<HttpConnector>, Body>;
 /// Sends requests over a connection that it keeps.
 #[derive(Debug)]
 pub(super) struct Sender {
-    client: MetricsServiceClient<Connections>,
+    client: Grpc<Connections>,
     headers: MetadataMap,
 }
 
@@ -29,7 +31,7 @@ impl Sender {
             .pool_timer(TokioTimer::new())
             .http2_only(true)
             .build(tls::http2(target)?);
-        let client = MetricsServiceClient::with_origin(connections, target.uri.clone())
+        let client = Grpc::with_origin(connections, target.uri.clone())
             .accept_compressed(CompressionEncoding::Gzip);
         let client = match target.compression {
             Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
@@ -41,11 +43,16 @@ impl Sender {
         })
     }
 
-    pub(super) async fn send(&self, message: ExportMetricsServiceRequest) -> Answer {
+    pub(super) async fn send<R: super::Request>(&self, message: R) -> Answer {
         let mut request = Request::new(message);
         *request.metadata_mut() = self.headers.clone();
-        match self.client.clone().export(request).await {
-            Ok(response) => accepted(response.into_inner().partial_success),
+        let (codec, method) = (
+            ProstCodec::<R, R::Response>::default(),
+            PathAndQuery::from_static(R::METHOD),
+        );
+        // These connections take requests at any time.
+        match self.client.clone().unary(request, method, codec).await {
+            Ok(response) => accepted::<R>(response.into_inner()),
             Err(status) => answer(&status),
         }
     }

@@ -18,9 +18,6 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
 use prost::Message as _;
 
 use super::{Answer, TransportError, accepted, chain, tls};
@@ -53,7 +50,7 @@ impl Sender {
         })
     }
 
-    pub(super) async fn send(&self, request: &ExportMetricsServiceRequest) -> Answer {
+    pub(super) async fn send<R: super::Request>(&self, request: &R) -> Answer {
         let response = match self.request(request.encode_to_vec()) {
             Ok(request) => self.client.request(request).await,
             Err(why) => return Answer::Refused { why, divide: false },
@@ -64,7 +61,7 @@ impl Sender {
         };
         let (status, after) = (response.status(), retry_after(response.headers()));
         match body(response.into_body()).await {
-            Ok(body) => answer(status, after, &body),
+            Ok(body) => answer::<R>(status, after, &body),
             Err(why) => failed(format!("the answer broke off: {why}")),
         }
     }
@@ -112,10 +109,9 @@ async fn body(body: Incoming) -> Result<Bytes, String> {
         .map_err(|error| error.to_string())
 }
 
-fn answer(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Answer {
+fn answer<R: super::Request>(status: StatusCode, after: Option<Duration>, body: &[u8]) -> Answer {
     if status.is_success() {
-        let response = ExportMetricsServiceResponse::decode(body).unwrap_or_default();
-        return accepted(response.partial_success);
+        return accepted::<R>(R::Response::decode(body).unwrap_or_default());
     }
     let why = format!("{status}{}", message(body));
     match status {
@@ -170,6 +166,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+
     use super::*;
 
     fn after(value: &str) -> Option<Duration> {
@@ -192,7 +190,8 @@ mod tests {
     fn only_what_may_pass_is_tried_again() {
         let is_tried_again = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();
-            matches!(answer(status, None, b""), Answer::TryAgain { .. })
+            let answer = answer::<ExportMetricsServiceRequest>(status, None, b"");
+            matches!(answer, Answer::TryAgain { .. })
         };
         for status in [429, 502, 503, 504] {
             assert!(is_tried_again(status), "{status}");

@@ -7,9 +7,11 @@ mod tls;
 
 use std::{io, time::Duration};
 
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsPartialSuccess, ExportMetricsServiceRequest,
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse},
+    metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse},
 };
+use prost::Message;
 use thiserror::Error;
 
 use crate::config::{Protocol, Target};
@@ -19,7 +21,7 @@ use crate::config::{Protocol, Target};
 pub enum Answer {
     /// It took the request.
     Accepted {
-        /// All but so many points.
+        /// All but so many points or events.
         rejected: u64,
         /// What it says about that.
         message: String,
@@ -59,6 +61,37 @@ pub enum TransportError {
     Roots(#[from] io::Error),
 }
 
+/// A request of one signal of OTLP.
+pub trait Request: Message + Default + 'static {
+    /// What answers it.
+    type Response: Message + Default + 'static;
+    /// The method of its service over gRPC.
+    const METHOD: &'static str;
+
+    /// How much of it was not taken, and what is said about that.
+    fn rejected(response: Self::Response) -> (i64, String);
+}
+
+impl Request for ExportMetricsServiceRequest {
+    type Response = ExportMetricsServiceResponse;
+    const METHOD: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+    fn rejected(response: Self::Response) -> (i64, String) {
+        let partial = response.partial_success.unwrap_or_default();
+        (partial.rejected_data_points, partial.error_message)
+    }
+}
+
+impl Request for ExportLogsServiceRequest {
+    type Response = ExportLogsServiceResponse;
+    const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+
+    fn rejected(response: Self::Response) -> (i64, String) {
+        let partial = response.partial_success.unwrap_or_default();
+        (partial.rejected_log_records, partial.error_message)
+    }
+}
+
 /// Connections to a receiver.
 #[derive(Debug)]
 pub struct Transport {
@@ -86,7 +119,7 @@ impl Transport {
     }
 
     /// Sends one request and waits for the answer, for as long as set.
-    pub async fn send(&self, request: ExportMetricsServiceRequest) -> Answer {
+    pub async fn send<R: Request>(&self, request: R) -> Answer {
         let answer = async {
             match &self.kind {
                 Kind::Http(sender) => sender.send(&request).await,
@@ -104,12 +137,12 @@ impl Transport {
     }
 }
 
-/// Rejected points are never sent again: so says the specification.
-fn accepted(partial: Option<ExportMetricsPartialSuccess>) -> Answer {
-    let partial = partial.unwrap_or_default();
+/// What is rejected is never sent again: so says the specification.
+fn accepted<R: Request>(response: R::Response) -> Answer {
+    let (rejected, message) = R::rejected(response);
     Answer::Accepted {
-        rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0),
-        message: partial.error_message,
+        rejected: u64::try_from(rejected).unwrap_or(0),
+        message,
     }
 }
 
