@@ -21,33 +21,51 @@ pub(super) fn balanced(
     after: &Pairs,
     usage: &BTreeMap<Party, Option<Usage>>,
 ) -> Vec<PartyBlame> {
-    let mut named: BTreeMap<Party, Vec<(Party, u64)>> = BTreeMap::new();
-    for (&(victim, culprit), ns) in after {
-        let first = before.get(&(victim, culprit)).copied().unwrap_or(0);
-        // A pair that went backwards names nobody in this interval.
-        let ns = ns.checked_sub(first).unwrap_or(0);
-        if ns > 0 && victim != culprit && culprit != Party::Other {
-            named.entry(victim).or_default().push((culprit, ns));
-        }
-    }
-    let mut all = Vec::new();
+    let grown = grown(before, after);
+    let of_victim = |pairs: &&[PartyBlame]| pairs.first().map(|first| first.victim);
+    let mut named = grown.chunk_by(|a, b| a.victim == b.victim).peekable();
+    let mut all = Vec::with_capacity(grown.len());
     for (victim, usage) in usage {
+        while named.next_if(|pairs| of_victim(pairs) < Some(*victim)).is_some() {}
+        let pairs = named.next_if(|pairs| of_victim(pairs) == Some(*victim));
         if let Some(usage) = usage {
-            let named = named.remove(victim).unwrap_or_default();
-            push_balanced(&mut all, *victim, usage, named);
+            push_balanced(&mut all, *victim, usage, pairs.unwrap_or_default());
         }
     }
     all
+}
+
+/// Pairs that grew, by victim. Both maps are in one order, so one walk through them is enough.
+fn grown(before: &Pairs, after: &Pairs) -> Vec<PartyBlame> {
+    let mut earlier = before.iter().peekable();
+    let mut grown = Vec::new();
+    for (pair, ns) in after {
+        while earlier.next_if(|(other, _)| *other < pair).is_some() {}
+        let first = earlier.next_if(|(other, _)| *other == pair);
+        let first = first.map_or(0, |(_, ns)| *ns);
+        // A pair that went backwards names nobody in this interval.
+        let ns = ns.saturating_sub(first);
+        let (victim, culprit) = *pair;
+        if ns > 0 && victim != culprit && culprit != Party::Other {
+            grown.push(PartyBlame {
+                victim,
+                culprit,
+                ns,
+            });
+        }
+    }
+    grown
 }
 
 fn push_balanced(
     all: &mut Vec<PartyBlame>,
     victim: Party,
     usage: &Usage,
-    named: Vec<(Party, u64)>,
+    named: &[PartyBlame],
 ) {
     let (kernel, neighbors): (Vec<_>, Vec<_>) = named
-        .into_iter()
+        .iter()
+        .map(|pair| (pair.culprit, pair.ns))
         .partition(|(culprit, _)| matches!(culprit, Party::Kernel(_)));
     let mut rest = 0;
     for (cause, culprits) in [(Cause::Neighbor, neighbors), (Cause::Kernel, kernel)] {

@@ -158,10 +158,16 @@ fn blame(
     parts: &[PartyBlame],
     row_of: &BTreeMap<Party, usize>,
 ) -> Vec<Blame> {
-    let mut sums: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+    let mut of_rows: Vec<((usize, usize), u64)> = Vec::with_capacity(parts.len());
+    let mut latest = None;
     for part in parts {
-        let (Some(&victim), Some(&culprit)) = (row_of.get(&part.victim), row_of.get(&part.culprit))
-        else {
+        // Parts of a victim follow each other.
+        let victim = match latest {
+            Some((party, row)) if party == part.victim => row,
+            _ => row_of.get(&part.victim),
+        };
+        latest = Some((part.victim, victim));
+        let (Some(&victim), Some(&culprit)) = (victim, row_of.get(&part.culprit)) else {
             continue;
         };
         let named = part.culprit != Party::Other;
@@ -171,14 +177,17 @@ fn blame(
                     .wait
                     .shift(Cause::Neighbor, Cause::SelfInflicted, part.ns);
             }
-            Some(_) => {
-                let sum = sums.entry((victim, culprit)).or_default();
-                *sum = sum.saturating_add(part.ns);
-            }
+            Some(_) => of_rows.push(((victim, culprit), part.ns)),
             None => {}
         }
     }
-    let blame = sums.into_iter().map(|((victim, culprit), ns)| {
+    of_rows.sort_unstable();
+    let same_rows = of_rows.chunk_by(|(one, _), (other, _)| one == other);
+    let sums = same_rows.map(|parts| {
+        let sum = parts.iter().map(|(_, ns)| ns);
+        (parts[0].0, sum.fold(0, |sum: u64, ns| sum.saturating_add(*ns)))
+    });
+    let blame = sums.map(|((victim, culprit), ns)| {
         let wait = groups[victim].usage.as_ref().map_or(0, |u| u.wait.total());
         Blame::of(Resource::Cpu, (victim, culprit), ns, wait)
     });
