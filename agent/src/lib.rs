@@ -5,6 +5,7 @@ pub mod attribution;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod entity;
 pub mod host;
 pub mod kernel;

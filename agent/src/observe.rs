@@ -6,6 +6,7 @@ mod start;
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -15,6 +16,7 @@ use thiserror::Error;
 use self::disks::Disks;
 use crate::{
     capability::Capability,
+    confine,
     host::{cgroups::Cgroups, counters, cpus, facts::HostFacts, hierarchy::Hierarchy, read},
     kernel::{self, programs::Programs, reader::Reader, reader::Reading},
     sample::{Abilities, CgroupId, HostCounters, Sample},
@@ -101,6 +103,14 @@ impl Observer {
         &self.capabilities
     }
 
+    /// Whether readings need `CAP_BPF` still; `None` where it cannot be told. Before 5.19 kernels
+    /// with `kernel.unprivileged_bpf_disabled` refuse all of `bpf()` without it.
+    pub fn needs_bpf(&self) -> Option<bool> {
+        let waits = self.programs.waits()?;
+        let read = confine::without_any(|| waits.read().map(drop))?;
+        Some(read.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
+    }
+
     /// Reads everything that a model is made of. A part that cannot be read is `None` or empty,
     /// and the log says why.
     pub fn sample(&mut self) -> Result<Sample, SampleError> {
@@ -149,7 +159,8 @@ impl Observer {
 
     /// Watches the disks for a second, and adds to the capabilities how their requests are timed:
     /// that shows in the requests themselves.
-    pub fn watch_disks(&mut self) {
+    pub fn examine(&mut self) {
+        self.capabilities.push(rows::confinement(self.needs_bpf()));
         let Some(disks) = &mut self.disks else {
             return;
         };

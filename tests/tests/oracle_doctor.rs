@@ -49,6 +49,7 @@ fn doctor_names_every_capability_and_exits_0() {
         "io_hierarchy",
         "disk_timing",
         "io_accounting",
+        "confinement",
     ] {
         assert!(
             names.iter().any(|name| name.contains(part)),

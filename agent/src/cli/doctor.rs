@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let names = Resolver::start(sources(Path::new("/"), None)).ok();
     let mut started = Observer::start();
     if let Ok(observer) = &mut started {
-        observer.watch_disks();
+        observer.examine();
     }
     let (mut capabilities, error) = match &started {
         Ok(observer) => (observer.capabilities().to_vec(), None),

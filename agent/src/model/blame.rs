@@ -26,7 +26,10 @@ pub(super) fn balanced(
     let mut named = grown.chunk_by(|a, b| a.victim == b.victim).peekable();
     let mut all = Vec::with_capacity(grown.len());
     for (victim, usage) in usage {
-        while named.next_if(|pairs| of_victim(pairs) < Some(*victim)).is_some() {}
+        while named
+            .next_if(|pairs| of_victim(pairs) < Some(*victim))
+            .is_some()
+        {}
         let pairs = named.next_if(|pairs| of_victim(pairs) == Some(*victim));
         if let Some(usage) = usage {
             push_balanced(&mut all, *victim, usage, pairs.unwrap_or_default());
@@ -57,12 +60,7 @@ fn grown(before: &Pairs, after: &Pairs) -> Vec<PartyBlame> {
     grown
 }
 
-fn push_balanced(
-    all: &mut Vec<PartyBlame>,
-    victim: Party,
-    usage: &Usage,
-    named: &[PartyBlame],
-) {
+fn push_balanced(all: &mut Vec<PartyBlame>, victim: Party, usage: &Usage, named: &[PartyBlame]) {
     let (kernel, neighbors): (Vec<_>, Vec<_>) = named
         .iter()
         .map(|pair| (pair.culprit, pair.ns))

@@ -163,7 +163,7 @@ fn blame(
     for part in parts {
         // Parts of a victim follow each other.
         let victim = match latest {
-            Some((party, row)) if party == part.victim => row,
+            Some((same, row)) if same == part.victim => row,
             _ => row_of.get(&part.victim),
         };
         latest = Some((part.victim, victim));
@@ -185,7 +185,10 @@ fn blame(
     let same_rows = of_rows.chunk_by(|(one, _), (other, _)| one == other);
     let sums = same_rows.map(|parts| {
         let sum = parts.iter().map(|(_, ns)| ns);
-        (parts[0].0, sum.fold(0, |sum: u64, ns| sum.saturating_add(*ns)))
+        (
+            parts[0].0,
+            sum.fold(0, |sum: u64, ns| sum.saturating_add(*ns)),
+        )
     });
     let blame = sums.map(|((victim, culprit), ns)| {
         let wait = groups[victim].usage.as_ref().map_or(0, |u| u.wait.total());

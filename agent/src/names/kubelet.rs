@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 64 << 20;
 
 /// How to reach a kubelet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubeletAccess {
     /// `https://<node>:10250`; other schemes would show the token to the network.
     pub url: String,

@@ -66,6 +66,7 @@ const IO_HIERARCHY: Part = Part("io_hierarchy", "telling whose block I/O it is",
 
 const DISK_TIMING: Part = Part("disk_timing", "queue and device time, by device", false);
 const IO_ACCOUNTING: Part = Part("io_accounting", "block I/O of each cgroup", false);
+const CONFINEMENT: Part = Part("confinement", "an agent without privileges", false);
 /// Cgroups that a row names.
 const NAMED: usize = 5;
 
@@ -262,6 +263,20 @@ pub(super) fn io_accounting(unaccounted: &[String]) -> Capability {
         format!("the io controller is off for {named}{more}: their I/O counts for a cgroup above"),
         Some("set IOAccounting=yes in their units, or +io in the parent's cgroup.subtree_control"),
     )
+}
+
+/// What the agent keeps once its programs run.
+pub(super) fn confinement(needs_bpf: Option<bool>) -> Capability {
+    match needs_bpf {
+        Some(false) => CONFINEMENT.active("it gives up all capabilities once its programs run"),
+        Some(true) => CONFINEMENT.active(
+            "it gives up all capabilities but CAP_BPF: this kernel refuses bpf() without it",
+        ),
+        None => CONFINEMENT.active(
+            "it gives up all capabilities but CAP_BPF: whether this kernel refuses bpf() without \
+             it could not be tried",
+        ),
+    }
 }
 
 /// Where block I/O finds its owners.

@@ -105,12 +105,13 @@ impl<O: Outbox> Delivery<O> {
     /// takes.
     pub async fn run(mut self, mut ending: watch::Receiver<bool>) {
         loop {
+            // Another delivery may have left something.
+            self.deliver(&mut ending).await;
             tokio::select! {
                 biased;
                 () = self.outbox.fresh().notified() => {}
                 _ = ending.wait_for(|ending| *ending) => break,
             }
-            self.deliver(&mut ending).await;
         }
         self.deliver(&mut ending).await;
     }

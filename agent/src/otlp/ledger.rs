@@ -121,6 +121,11 @@ impl Ledger {
         }
     }
 
+    /// From now on these limits hold. Series that are there stay.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Adds an interval, and how sources of names fare.
     pub fn add(&mut self, model: &Model, names: &Names) {
         let start = unix_ns(model);

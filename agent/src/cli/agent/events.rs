@@ -14,6 +14,7 @@ use crate::{
 /// Finds episodes second by second.
 pub(super) struct Events {
     episodes: Episodes,
+    rules: Rules,
     thresholds: Thresholds,
     /// `None` where only the counts are told.
     writer: Option<Writer>,
@@ -22,12 +23,20 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn new(host: Host, naming: Naming, are_told: bool) -> Events {
         let (rules, thresholds) = (Rules::default(), Thresholds::default());
-        let writer = are_told.then(|| Writer::new(host, naming, &rules, &thresholds));
-        Events {
+        let mut events = Events {
             episodes: Episodes::new(rules, thresholds, fastrand::u64(..)),
+            rules,
             thresholds,
-            writer,
-        }
+            writer: None,
+        };
+        events.tell_as(host, naming, are_told);
+        events
+    }
+
+    /// From now on the events of this host are told like this, or not at all.
+    pub(super) fn tell_as(&mut self, host: Host, naming: Naming, are_told: bool) {
+        let writer = || Writer::new(host, naming, &self.rules, &self.thresholds);
+        self.writer = are_told.then(writer);
     }
 
     /// Takes in a second.

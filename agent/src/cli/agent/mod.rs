@@ -1,29 +1,30 @@
 //! `crosstalk agent`: observes on and on, and exports metrics.
 
 mod args;
+mod deliveries;
 mod events;
+mod exports;
 mod once;
+mod reload;
 mod run;
+mod supervision;
 mod watch;
 
 pub(super) use args::Args;
 
+use std::io::Write as _;
+
 use anyhow::Context as _;
 
 use crate::{
-    cli::{Exit, output},
-    config::{Layer, Settings, from_environment, from_file},
+    cli::{Exit, agent::reload::Sources, output},
+    config::Settings,
     otlp::{culprit::Naming, resource::Host, transport::Transport},
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let file = args.config.as_deref().map(from_file).transpose()?;
-    let environment = from_environment(&|name| std::env::var(name).ok())?;
-    let settings = args
-        .layer()
-        .over(environment)
-        .over(file.unwrap_or_else(Layer::default))
-        .settle()?;
+    let sources = Sources::new(args);
+    let settings = sources.settings()?;
     if args.check {
         return check(&settings);
     }
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     if args.once {
         runtime.block_on(once::run(&args.to, &settings))
     } else {
-        runtime.block_on(run::run(&settings))
+        runtime.block_on(run::run(settings, sources))
     }
 }
 
@@ -69,4 +70,10 @@ fn host(name: &str, settings: &Settings) -> Host {
         given: settings.resource.clone(),
         service_name: settings.service_name.clone(),
     }
+}
+
+/// A line for whoever started the agent.
+fn say(text: &str) {
+    // Without standard error there is nobody to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

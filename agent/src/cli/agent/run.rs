@@ -1,64 +1,69 @@
-//! `crosstalk agent`: observes at an interval and delivers, until a signal comes.
+//! `crosstalk agent`: observes on and on and delivers, until a signal comes.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::Write as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::{
     cli::{
         Exit,
         agent::{
             culprit_names,
+            deliveries::{Deliveries, Prepared, summarize},
             events::Events,
+            exports::{Intervals, publish},
             host,
+            reload::{Reload, Sources},
+            say,
+            supervision::{self, Supervision},
             watch::{Naming, Watch},
         },
         interrupt::Interrupts,
     },
     config::Settings,
-    names::{Resolver, sources},
+    confine::{Needs, confine},
+    names::{KubeletAccess, Resolver, sources},
     observe::Observer,
-    otlp::{
-        delivery::{Delivery, EventOutbox, Shared, TotalsOutbox},
-        ledger::Ledger,
-    },
+    otlp::{delivery::Shared, ledger::Ledger},
 };
 
 /// Until then histories have begun, and waits have one to be attributed from.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Meanwhile many cgroups run for the first time: they are given room so many times.
 const WARM_UP_STEPS: u32 = 5;
-/// Between readings.
-const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
+/// A running agent.
+struct Agent {
+    settings: Settings,
+    /// The name of the host.
+    name: String,
+    watch: Watch,
+    intervals: Intervals,
+    events: Events,
+    shared: Arc<Shared>,
+    deliveries: Deliveries,
+    supervision: Supervision,
+}
+
+/// Why the agent stops to take readings.
+enum Pause {
+    /// A signal wants it to end.
+    End,
+    /// Its settings are others.
+    Reload,
+}
+
+pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<Exit> {
     // Before anything is attached, so that it is detached in order.
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
+    let mut reload = Reload::install(sources).context("cannot catch signals")?;
     let mut observer = Observer::start()?;
-    let host = host(&observer.facts().name, settings);
-    let phase = phase(host.id.as_ref().unwrap_or(&host.name), settings.interval);
-    let naming = culprit_names(settings);
-    let ledger = Ledger::new(host.clone(), settings.limits).naming(naming.clone());
-    let shared = Shared::new(ledger);
-    let totals = TotalsOutbox::new(Arc::clone(&shared));
-    let totals = Delivery::new(totals, settings.target.clone())?;
-    let told = settings.event_target.clone();
-    let told = told.map(|target| Delivery::new(EventOutbox::new(Arc::clone(&shared)), target));
-    let told = told.transpose()?;
-    let mut events = Events::new(host, naming, told.is_some());
-    // Names are optional, and so is a thread to read them.
-    let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
+    give_up_privileges(&observer);
+    let name = observer.facts().name.clone();
+    let shared = Shared::new(ledger(&name, &settings));
+    let prepared = Prepared::new(&shared, &settings)?;
+    let naming = naming(settings.kubelet.clone());
     for _ in 0..WARM_UP_STEPS {
         tokio::select! {
             biased;
@@ -68,146 +73,148 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
             }
         }
     }
-    let mut watch = Watch::start(observer, Naming::new(names)).context("cannot start")?;
-    let (end, ending) = watch::channel(false);
-    let mut delivering = JoinSet::new();
-    delivering.spawn(totals.run(ending.clone()));
-    if let Some(told) = told {
-        delivering.spawn(told.run(ending));
-    }
-    say(&format!(
-        "ready: exporting every {} to {}\n",
-        humantime::format_duration(settings.interval),
-        settings.target.uri
-    ));
-    let mut exports = Exports {
-        length: settings.interval,
-        phase,
-        shared: &shared,
-        events: &mut events,
+    let mut agent = Agent {
+        watch: Watch::start(observer, naming).context("cannot start")?,
+        intervals: Intervals::new(settings.interval, &host(&name, &settings)),
+        events: Events::new(
+            host(&name, &settings),
+            culprit_names(&settings),
+            settings.event_target.is_some(),
+        ),
+        deliveries: Deliveries::start(prepared),
+        supervision: Supervision::start(),
+        settings,
+        name,
+        shared,
     };
-    observe(&mut watch, &mut exports, &mut interrupts).await;
-    // The last interval ends now.
-    exports.end(&mut watch);
-    // Nothing stays attached while a receiver takes its time.
-    drop(watch);
-    // Nobody listens only when delivery has ended.
-    let _ = end.send(true);
-    finish(delivering, settings.shutdown_timeout, &mut interrupts).await;
-    summarize(&shared);
+    agent.say_what_it_does("ready");
+    while let Pause::Reload = agent.observe(&mut interrupts, &mut reload).await {
+        agent.reload(&mut reload).await;
+    }
+    agent.end(&mut interrupts).await;
     Ok(Exit::Ran)
 }
 
-/// Takes a reading each second, until a signal comes.
-async fn observe(watch: &mut Watch, exports: &mut Exports<'_>, interrupts: &mut Interrupts) {
-    let period = SECOND.min(exports.length);
-    let since = watch.now().saturating_sub(exports.phase).as_nanos() % period.as_nanos();
-    let first = period.saturating_sub(Duration::from_nanos(since as u64));
-    let mut readings = interval_at(Instant::now() + first, period);
-    readings.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            biased;
-            _ = interrupts.next() => return,
-            _ = readings.tick() => exports.step(watch),
+impl Agent {
+    fn say_what_it_does(&self, since: &str) {
+        let what = self.what_it_does();
+        say(&format!("{since}: {what}\n"));
+        supervision::ready(&what);
+    }
+
+    fn what_it_does(&self) -> String {
+        let interval = humantime::format_duration(self.settings.interval);
+        format!("exporting every {interval} to {}", self.settings.target.uri)
+    }
+
+    /// Takes a reading each second, until something else is to be done.
+    async fn observe(&mut self, interrupts: &mut Interrupts, reload: &mut Reload) -> Pause {
+        let first = Instant::now() + self.intervals.to_reading(self.watch.now());
+        let mut readings = interval_at(first, self.intervals.period());
+        readings.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupts.next() => return Pause::End,
+                () = reload.asked() => return Pause::Reload,
+                _ = readings.tick() => {
+                    self.step();
+                    if reload.is_due() {
+                        return Pause::Reload;
+                    }
+                }
+            }
         }
     }
-}
 
-/// What is exported of the readings, and when.
-struct Exports<'a> {
-    length: Duration,
-    phase: Duration,
-    shared: &'a Shared,
-    events: &'a mut Events,
-}
-
-impl Exports<'_> {
     /// Takes a reading, and exports where an interval is over.
-    fn step(&mut self, watch: &mut Watch) {
-        let before = self.number(watch.now());
-        match watch.second() {
-            Ok(second) => self.events.observe(&second, self.shared),
+    fn step(&mut self) {
+        let before = self.watch.now();
+        self.read();
+        if self.intervals.is_boundary_between(before, self.watch.now()) {
+            publish(&mut self.watch, &self.shared);
+        }
+        self.supervision.alive();
+    }
+
+    fn read(&mut self) {
+        match self.watch.second() {
+            Ok(second) => self.events.observe(&second, &self.shared),
             Err(error) => tracing::warn!("this second cannot be observed: {error}"),
         }
-        if self.number(watch.now()) != before {
-            self.publish(watch);
+    }
+
+    /// Goes on with the settings as they are now; with the old ones where those are wrong.
+    async fn reload(&mut self, reload: &mut Reload) {
+        supervision::reloading();
+        let settings = reload.settings().map_err(anyhow::Error::from);
+        let prepared = settings.and_then(|settings| {
+            let prepared = Prepared::new(&self.shared, &settings)?;
+            Ok((settings, prepared))
+        });
+        match prepared {
+            Ok((settings, prepared)) => {
+                self.apply(settings);
+                self.deliveries.replace(prepared).await;
+                self.say_what_it_does("reloaded");
+            }
+            Err(error) => {
+                tracing::warn!("the settings stay as they are: {error:#}");
+                supervision::ready(&self.what_it_does());
+            }
         }
     }
 
-    /// Ends the last interval, however long it was.
-    fn end(&mut self, watch: &mut Watch) {
-        match watch.second() {
-            Ok(second) => self.events.observe(&second, self.shared),
-            Err(error) => tracing::warn!("the last second cannot be observed: {error}"),
+    fn apply(&mut self, settings: Settings) {
+        publish(&mut self.watch, &self.shared);
+        let (old, name) = (std::mem::replace(&mut self.settings, settings), &self.name);
+        let (old_host, host) = (host(name, &old), host(name, &self.settings));
+        if old_host != host || old.culprit_names != self.settings.culprit_names {
+            // Under other attributes they are other series.
+            *self.shared.ledger() = ledger(name, &self.settings);
+        } else {
+            self.shared.ledger().set_limits(self.settings.limits);
         }
-        self.events.stop(self.shared);
-        self.publish(watch);
-    }
-
-    fn publish(&self, watch: &mut Watch) {
-        match watch.interval() {
-            Some(model) => self.shared.ledger().add(&model, watch.names()),
-            None => self.shared.ledger().skip(),
+        if old.kubelet != self.settings.kubelet {
+            self.watch.rename(naming(self.settings.kubelet.clone()));
         }
-        self.shared.publish();
+        let naming = culprit_names(&self.settings);
+        let are_told = self.settings.event_target.is_some();
+        self.events.tell_as(host.clone(), naming, are_told);
+        self.intervals = Intervals::new(self.settings.interval, &host);
     }
 
-    /// The number of the interval that a time is in. Readings come a little late, never early.
-    fn number(&self, now: Duration) -> u128 {
-        now.saturating_sub(self.phase).as_nanos() / self.length.as_nanos()
+    /// Exports the last interval, however long it was.
+    async fn end(mut self, interrupts: &mut Interrupts) {
+        supervision::stopping(self.settings.shutdown_timeout);
+        self.read();
+        self.events.stop(&self.shared);
+        publish(&mut self.watch, &self.shared);
+        // Nothing stays attached while a receiver takes its time.
+        drop(self.watch);
+        let deadline = self.settings.shutdown_timeout;
+        self.deliveries.finish(deadline, interrupts).await;
+        summarize(&self.shared);
     }
 }
 
-/// Waits until all is delivered, or the time is over, or a second signal comes.
-async fn finish(mut delivering: JoinSet<()>, deadline: Duration, interrupts: &mut Interrupts) {
-    let all = async { while delivering.join_next().await.is_some() {} };
-    tokio::select! {
-        biased;
-        () = all => return,
-        _ = interrupts.next() => {}
-        () = sleep(deadline) => {}
+/// Whatever is not given up is told, and the agent goes on.
+fn give_up_privileges(observer: &Observer) {
+    let needs = Needs {
+        bpf: observer.needs_bpf().unwrap_or(true),
+        folder: None,
+    };
+    for gap in confine(&needs) {
+        tracing::warn!("{gap}");
     }
-    tracing::warn!("the last interval could not be delivered in time");
-    // Its end counts what was in flight.
-    delivering.shutdown().await;
 }
 
-fn summarize(shared: &Shared) {
-    let total = shared.total();
-    let events = [
-        total.events_accepted,
-        total.events_rejected,
-        total.events_refused,
-        total.events_dropped,
-        shared.waiting_events() as u64,
-    ];
-    if events.iter().any(|number| *number > 0) {
-        let [accepted, rejected, refused, dropped, waiting] = events;
-        say(&format!(
-            "exported {accepted} events; {rejected} rejected, {refused} refused, {dropped} dropped, {waiting} not delivered\n",
-        ));
-    }
-    say(&format!(
-        "exported {} points in {} requests; {} rejected, {} refused, {} superseded by newer ones; {} requests failed, {} were refused\n",
-        total.points_accepted,
-        total.requests_accepted,
-        total.points_rejected,
-        total.points_refused,
-        total.points_superseded,
-        total.requests_failed,
-        total.requests_refused,
-    ));
+fn ledger(name: &str, settings: &Settings) -> Ledger {
+    let ledger = Ledger::new(host(name, settings), settings.limits);
+    ledger.naming(culprit_names(settings))
 }
 
-/// Where in an interval this host reads: many of them do not come at once.
-fn phase(host: &str, interval: Duration) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    host.hash(&mut hasher);
-    interval.mul_f64(hasher.finish() as f64 / u64::MAX as f64)
-}
-
-fn say(text: &str) {
-    // Without standard error there is nobody to tell.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+/// Names are optional, and so is a thread to read them.
+fn naming(kubelet: Option<KubeletAccess>) -> Naming {
+    Naming::new(Resolver::start(sources(Path::new("/"), kubelet)).ok())
 }

@@ -50,6 +50,11 @@ impl Watch {
         Some(model)
     }
 
+    /// Others give names from now on.
+    pub(super) fn rename(&mut self, naming: Naming) {
+        self.naming = naming;
+    }
+
     /// When the latest reading was taken, by the monotonic clock.
     pub(super) fn now(&self) -> std::time::Duration {
         self.latest.monotonic
