@@ -6,6 +6,7 @@ pub mod capability;
 pub mod cli;
 pub mod config;
 pub mod entity;
+pub mod history;
 pub mod host;
 pub mod kernel;
 pub mod model;

@@ -27,6 +27,7 @@ use crate::{
         interrupt::Interrupts,
     },
     config::Settings,
+    history::History,
     names::{Resolver, sources},
     observe::Observer,
     otlp::{
@@ -68,6 +69,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
             }
         }
     }
+    let history = History::start(settings.history.as_ref(), &observer);
     let mut watch = Watch::start(observer, Naming::new(names)).context("cannot start")?;
     let (end, ending) = watch::channel(false);
     let mut delivering = JoinSet::new();
@@ -85,6 +87,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<Exit> {
         phase,
         shared: &shared,
         events: &mut events,
+        history: &history,
     };
     observe(&mut watch, &mut exports, &mut interrupts).await;
     // The last interval ends now.
@@ -120,6 +123,7 @@ struct Exports<'a> {
     phase: Duration,
     shared: &'a Shared,
     events: &'a mut Events,
+    history: &'a History,
 }
 
 impl Exports<'_> {
@@ -127,7 +131,10 @@ impl Exports<'_> {
     fn step(&mut self, watch: &mut Watch) {
         let before = self.number(watch.now());
         match watch.second() {
-            Ok(second) => self.events.observe(&second, self.shared),
+            Ok(second) => {
+                self.history.add(&second, watch.names());
+                self.events.observe(&second, self.shared);
+            }
             Err(error) => tracing::warn!("this second cannot be observed: {error}"),
         }
         if self.number(watch.now()) != before {
