@@ -17,10 +17,11 @@ use thiserror::Error;
 pub use environment::from_environment;
 pub use file::from_file;
 pub use layer::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
 };
 
 use crate::{
+    history::{SOCKET, Socket},
     names::KubeletAccess,
     otlp::{ledger::Limits, registry::Tier},
 };
@@ -30,6 +31,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 const HTTP_ENDPOINT: &str = "http://localhost:4318";
 const GRPC_ENDPOINT: &str = "http://localhost:4317";
+/// In place of a path: the agent keeps no history.
+const NO_SOCKET: &str = "none";
 /// Where a collector takes metrics over HTTP.
 const METRICS_PATH: &str = "v1/metrics";
 /// Where it takes events.
@@ -64,6 +67,8 @@ pub struct Settings {
     pub kubelet: Option<KubeletAccess>,
     /// How much of culprits' names is told.
     pub culprit_names: CulpritNames,
+    /// Where the past is told, if anywhere.
+    pub history: Option<Socket>,
     /// How metrics are sent.
     pub target: Target,
     /// How events are sent; `None`: not at all.
@@ -121,9 +126,18 @@ impl Layer {
             service_name: self.service_name,
             kubelet: self.kubelet.map(kubelet).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
+            history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,
             event_target: has_events.then(|| events.settle(EVENTS_PATH)).transpose()?,
         })
+    }
+}
+
+impl History {
+    fn settle(self) -> Option<Socket> {
+        let path = self.socket.unwrap_or_else(|| SOCKET.into());
+        let group = self.group;
+        (path.as_os_str() != NO_SOCKET).then_some(Socket { path, group })
     }
 }
 

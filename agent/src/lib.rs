@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod confine;
 pub mod entity;
+pub mod history;
 pub mod host;
 pub mod kernel;
 pub mod model;

@@ -16,9 +16,11 @@ pub fn binary() -> PathBuf {
     std::env::var_os("CROSSTALK_BIN").map_or_else(default, PathBuf::from)
 }
 
-/// A command that runs the binary under test.
+/// A command that runs the binary under test, on its own: an agent tells nothing of the past unless
+/// it is given a socket.
 pub fn crosstalk(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
+    command.env("CROSSTALK_HISTORY_SOCKET", "none");
     command.args(args).stdin(Stdio::null());
     command
 }

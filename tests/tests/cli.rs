@@ -44,6 +44,10 @@ fn usage_errors_exit_2_with_one_clear_sentence() {
         &["report", "--top", "many"],
         &["report", "--fail-on", "boredom"],
         &["report", "--kubelet", "http://10.0.0.7:10250"],
+        &["report", "--until", "1m"],
+        &["report", "--since", "1m", "--until", "2m"],
+        &["report", "--since", "1m", "--duration", "5s"],
+        &["report", "--since", "1m", "--by", "cgroup"],
         &["report", "--no-such-flag"],
         &["no-such-command"],
     ] {

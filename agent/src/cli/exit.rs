@@ -5,15 +5,19 @@ use std::{
     process::ExitCode,
 };
 
+use thiserror::Error;
+
 use crate::observe::{Obstacle, StartError};
 
-/// How the command ended. Usage errors exit with 2 before anything runs.
+/// How the command ended. What clap refuses exits with 2 before anything runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// It did what was asked for.
     Ran,
     /// It failed.
     Failure,
+    /// What was asked for makes no sense.
+    Usage,
     /// `--fail-on` was met.
     ConditionMet,
     /// This process may not load the kernel programs.
@@ -31,6 +35,7 @@ impl From<Exit> for ExitCode {
         ExitCode::from(match exit {
             Exit::Ran => 0,
             Exit::Failure => 1,
+            Exit::Usage => 2,
             Exit::ConditionMet => 3,
             Exit::Privilege => 4,
             Exit::Unsupported => 5,
@@ -50,6 +55,11 @@ impl From<Obstacle> for Exit {
     }
 }
 
+/// Arguments that do not go together. The message says which, and what to do.
+#[derive(Clone, Debug, Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
 /// Says what failed and what to do about it.
 pub(super) fn complain(error: &anyhow::Error) -> Exit {
     let start = error.downcast_ref::<StartError>();
@@ -58,5 +68,8 @@ pub(super) fn complain(error: &anyhow::Error) -> Exit {
     let said = format!("crosstalk: {error:#}\n{remedy}");
     // Without standard error there is nobody to tell.
     let _ = io::stderr().write_all(said.as_bytes());
+    if error.is::<UsageError>() {
+        return Exit::Usage;
+    }
     start.map_or(Exit::Failure, |start| start.obstacle.into())
 }

@@ -36,6 +36,8 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
     layer.limits.culprits = env.number("CROSSTALK_MAX_CULPRITS")?;
     layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
     layer.culprit_names = env.choice("CROSSTALK_CULPRIT_NAMES")?;
+    layer.history.socket = env.one("CROSSTALK_HISTORY_SOCKET").map(Into::into);
+    layer.history.group = env.one("CROSSTALK_HISTORY_GROUP");
     layer.export = env.export("METRICS")?;
     let events = env.export("LOGS")?;
     layer.export_events = Some(events).filter(|events| *events != layer.export);

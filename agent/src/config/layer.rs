@@ -26,6 +26,8 @@ pub struct Layer {
     pub events: Option<bool>,
     /// How much of culprits' names is told.
     pub culprit_names: Option<CulpritNames>,
+    /// What is told of the past.
+    pub history: History,
     /// How metrics are sent, and events where nothing else is said.
     pub export: Export,
     /// How events are sent, as a whole, where that is not the same.
@@ -41,6 +43,16 @@ pub struct Most {
     pub series: Option<usize>,
     /// Culprits with a series of their own, for each victim and resource.
     pub culprits: Option<usize>,
+}
+
+/// What is told of the past.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// Where it is told: a path, or `none`.
+    pub socket: Option<PathBuf>,
+    /// Whom beside the agent's user.
+    pub group: Option<String>,
 }
 
 /// How metrics or events are sent.
@@ -176,6 +188,10 @@ impl Layer {
             kubelet: self.kubelet.or(below.kubelet),
             events: self.events.or(below.events),
             culprit_names: self.culprit_names.or(below.culprit_names),
+            history: History {
+                socket: self.history.socket.or(below.history.socket),
+                group: self.history.group.or(below.history.group),
+            },
             export_events: match (self.export_events, below.export_events) {
                 (None, None) => None,
                 (upper, lower) => {

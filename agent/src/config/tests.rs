@@ -26,7 +26,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, history, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -90,6 +90,19 @@ fn nothing_said_is_the_default() {
     assert_eq!(settings.target.uri, "http://localhost:4318/v1/metrics");
     assert_eq!(settings.interval, Duration::from_secs(10));
     assert_eq!(settings.target.compression, Compression::Gzip);
+    let history = settings.history.unwrap();
+    assert_eq!(history.path.as_os_str(), "/run/crosstalk/agent.sock");
+    assert_eq!(history.group, None);
+}
+
+#[test]
+fn the_past_is_told_where_and_to_whom_one_says() {
+    let file = file::parse("a", "history: {socket: /run/c.sock, group: wheel}").unwrap();
+    let none = environment(&[("CROSSTALK_HISTORY_SOCKET", "none")]).unwrap();
+    let history = file.clone().settle().unwrap().history.unwrap();
+    assert_eq!(history.path.as_os_str(), "/run/c.sock");
+    assert_eq!(history.group.as_deref(), Some("wheel"));
+    assert_eq!(none.over(file).settle().unwrap().history, None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Layer, Most, Protocol, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
 };
 
 /// Observe on and on, and export metrics over OTLP.
@@ -70,6 +70,13 @@ struct Flags {
     /// pod that this runs in; it needs to be allowed to get nodes/pods
     #[arg(long, value_name = "URL")]
     kubelet: Option<String>,
+    /// Where `crosstalk report --since` finds this agent, or none: it keeps no history then
+    /// [default: /run/crosstalk/agent.sock]
+    #[arg(long, value_name = "PATH")]
+    history_socket: Option<PathBuf>,
+    /// Who may ask beside the agent's user: the name or number of a group [default: nobody]
+    #[arg(long, value_name = "GROUP")]
+    history_group: Option<String>,
     /// Where to export to [default: http://localhost:4318, with gRPC http://localhost:4317]
     #[arg(long, value_name = "ADDRESS")]
     endpoint: Option<String>,
@@ -115,6 +122,10 @@ impl Args {
             events: flags.events,
             culprit_names: flags.culprit_names,
             export_events: None,
+            history: History {
+                socket: flags.history_socket.clone(),
+                group: flags.history_group.clone(),
+            },
             export: Export {
                 endpoint: flags.endpoint.clone().map(Endpoint::Base),
                 protocol: flags.protocol,

@@ -23,6 +23,7 @@ use crate::{
     },
     config::Settings,
     confine::{Needs, confine},
+    history::{History, Socket},
     names::{KubeletAccess, Resolver, sources},
     observe::Observer,
     otlp::{delivery::Shared, ledger::Ledger},
@@ -41,6 +42,7 @@ struct Agent {
     watch: Watch,
     intervals: Intervals,
     events: Events,
+    history: History,
     shared: Arc<Shared>,
     deliveries: Deliveries,
     supervision: Supervision,
@@ -59,7 +61,9 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
     let mut reload = Reload::install(sources).context("cannot catch signals")?;
     let mut observer = Observer::start()?;
-    give_up_privileges(&observer);
+    // A socket is made and given to a group before that becomes impossible.
+    let history = History::start(settings.history.as_ref(), &observer);
+    give_up_privileges(&observer, settings.history.as_ref());
     let name = observer.facts().name.clone();
     let shared = Shared::new(ledger(&name, &settings));
     let prepared = Prepared::new(&shared, &settings)?;
@@ -76,6 +80,7 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
     let mut agent = Agent {
         watch: Watch::start(observer, naming).context("cannot start")?,
         intervals: Intervals::new(settings.interval, &host(&name, &settings)),
+        history,
         events: Events::new(
             host(&name, &settings),
             culprit_names(&settings),
@@ -139,7 +144,10 @@ impl Agent {
 
     fn read(&mut self) {
         match self.watch.second() {
-            Ok(second) => self.events.observe(&second, &self.shared),
+            Ok(second) => {
+                self.history.add(&second, self.watch.names());
+                self.events.observe(&second, &self.shared);
+            }
             Err(error) => tracing::warn!("this second cannot be observed: {error}"),
         }
     }
@@ -175,6 +183,9 @@ impl Agent {
         } else {
             self.shared.ledger().set_limits(self.settings.limits);
         }
+        if old.history != self.settings.history {
+            tracing::warn!("history.socket and history.group change when the agent starts again");
+        }
         if old.kubelet != self.settings.kubelet {
             self.watch.rename(naming(self.settings.kubelet.clone()));
         }
@@ -199,10 +210,10 @@ impl Agent {
 }
 
 /// Whatever is not given up is told, and the agent goes on.
-fn give_up_privileges(observer: &Observer) {
+fn give_up_privileges(observer: &Observer, socket: Option<&Socket>) {
     let needs = Needs {
         bpf: observer.needs_bpf().unwrap_or(true),
-        folder: None,
+        folder: socket.and_then(|socket| socket.path.parent()),
     };
     for gap in confine(&needs) {
         tracing::warn!("{gap}");

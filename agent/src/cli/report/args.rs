@@ -1,6 +1,6 @@
 //! What `report` can be asked for.
 
-use std::{ffi::OsStr, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -9,7 +9,8 @@ use crate::names::KubeletAccess;
 /// Longer observations are the agent's work, not a report's.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Observe for a while, then tell who was slowed down, by what, and by whom.
+/// Observe for a while, then tell who was slowed down, by what, and by whom. With --since a running
+/// agent tells what it remembers, and nothing is observed anew.
 ///
 /// Exits with 0 when it ran, 1 on failure, 2 on wrong usage, 3 when --fail-on is met, 4 without
 /// the privileges to load kernel programs, 5 on a kernel that cannot be observed, and 130 or 143
@@ -19,6 +20,15 @@ pub(in crate::cli) struct Args {
     /// How long to observe, such as 10s, 1m30s or 2h
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
     pub(super) duration: Duration,
+    /// Tell what happened since so long ago, such as 30m: a running agent knows, up to two hours
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true, conflicts_with = "duration")]
+    pub(super) since: Option<Duration>,
+    /// … and until so long ago [default: now]
+    #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true, requires = "since")]
+    pub(super) until: Option<Duration>,
+    /// Where the agent listens [env: CROSSTALK_HISTORY_SOCKET] [default: /run/crosstalk/agent.sock]
+    #[arg(long, value_name = "PATH", requires = "since")]
+    pub(super) history_socket: Option<PathBuf>,
     /// Show and judge only cgroups whose path matches, such as '/kubepods*' or '*nginx*'; whoever
     /// slowed them down is named all the same
     #[arg(long, value_name = "GLOB", value_parser = Filter::parse)]
@@ -94,6 +104,14 @@ impl Filter {
 fn kubelet(url: &str) -> Result<KubeletAccess, String> {
     KubeletAccess::in_cluster(url.to_owned())
         .map_err(|what| format!("{what}: give one such as https://10.0.0.7:10250"))
+}
+
+/// `0s` is now.
+fn ago(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Ok(Duration::ZERO),
+        _ => duration(text),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -41,6 +41,27 @@ pub(super) struct Host {
     pub(super) capabilities: Vec<Capability>,
 }
 
+/// How much there is of the time that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// It was observed, all of it or not.
+    Observed { complete: bool },
+    /// An agent remembers it, all of it or not.
+    Remembered {
+        complete: bool,
+        /// Entities that lost less than 1 % are one row.
+        others_together: bool,
+    },
+}
+
+impl Extent {
+    pub(super) fn is_complete(self) -> bool {
+        match self {
+            Extent::Observed { complete } | Extent::Remembered { complete, .. } => complete,
+        }
+    }
+}
+
 /// All that a report tells.
 pub(super) struct Findings {
     pub(super) question: Question,
@@ -48,7 +69,7 @@ pub(super) struct Findings {
     pub(super) model: Model,
     /// Of those asked for.
     pub(super) signals: Signals,
-    pub(super) complete: bool,
+    pub(super) extent: Extent,
     /// Those who had a resource while somebody asked for was hurt, the worst first.
     pub(super) culprits: Vec<Culprit>,
     /// Rows asked for of the table asked for, the worst first.
@@ -72,7 +93,7 @@ pub(super) struct Culprit {
 }
 
 impl Findings {
-    pub(super) fn new(question: Question, host: Host, model: Model, complete: bool) -> Findings {
+    pub(super) fn new(question: Question, host: Host, model: Model, extent: Extent) -> Findings {
         let asked = Asked::new(question.filter.as_ref(), &model);
         let thresholds = Thresholds::default();
         let signals = Signals::detect_among(&model, &thresholds, &|row| asked.covers_entity(row));
@@ -93,7 +114,7 @@ impl Findings {
             host,
             model,
             signals,
-            complete,
+            extent,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     capability::{Capability, Status},
     cli::report::{
         args::{By, Filter},
-        findings::{Findings, Host, Question},
+        findings::{Extent, Findings, Host, Question},
     },
     entity::identify,
     host::{facts::HostFacts, hierarchy::Mode, processes::Usage},
@@ -47,7 +47,7 @@ pub(super) fn about(glob: &str) -> Question {
 /// What is found in a scene. Each culprit has two processes.
 pub(super) fn findings(scene: &Scene, question: Question) -> Findings {
     let model = Model::new(&scene.before, &scene.after, &identify);
-    let mut findings = Findings::new(question, host(), model, true);
+    let mut findings = Findings::new(question, host(), model, WHOLE);
     for culprit in &mut findings.culprits {
         culprit.processes = Some(vec![process(4242, "ffmpeg", 12), process(4243, "x264", 4)]);
     }
@@ -195,6 +195,9 @@ pub(super) fn starving() -> Scene {
     }
     scene
 }
+
+/// All of what was asked for.
+pub(super) const WHOLE: Extent = Extent::Observed { complete: true };
 
 pub(super) fn host() -> Host {
     Host {

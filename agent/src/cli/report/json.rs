@@ -11,7 +11,11 @@ use serde::Serialize;
 use crate::{
     cli::{
         capability::Capability,
-        report::{args::Filter, findings::Findings},
+        report::{
+            args::Filter,
+            findings::{Extent, Findings},
+            sentences::others_together,
+        },
     },
     model::{HostUse, identity::path_text},
 };
@@ -70,6 +74,8 @@ struct Interval {
     start: String,
     seconds: f64,
     complete: bool,
+    source: &'static str,
+    others_together: bool,
 }
 
 #[derive(Serialize)]
@@ -93,7 +99,12 @@ pub(super) fn document(findings: &Findings) -> Document<'_> {
         interval: Interval {
             start: humantime::format_rfc3339_millis(model.start).to_string(),
             seconds: model.seconds(),
-            complete: findings.complete,
+            complete: findings.extent.is_complete(),
+            source: match findings.extent {
+                Extent::Observed { .. } => "observation",
+                Extent::Remembered { .. } => "history",
+            },
+            others_together: others_together(findings).is_some(),
         },
         by: findings.question.by.name(),
         filter: findings.question.filter.as_ref().map(Filter::text),

@@ -6,6 +6,7 @@ mod findings;
 mod fixture;
 pub(super) mod interval;
 mod json;
+mod past;
 mod processes;
 mod progress;
 mod sentences;
@@ -22,7 +23,7 @@ use crate::{
         Exit, output,
         report::{
             args::FailOn,
-            findings::{Findings, Host, Question},
+            findings::{Extent, Findings, Host, Question},
             interval::{Course, Interval},
         },
     },
@@ -34,6 +35,11 @@ use crate::{
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    if let Some(since) = args.since
+        && let Some(exit) = past::run(args, since)?
+    {
+        return Ok(exit);
+    }
     // Names are optional, and so is a thread to read them.
     let names = Resolver::start(sources(Path::new("/"), args.kubelet.clone())).ok();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -69,14 +75,21 @@ fn tell(
     };
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::new(&interval.before, &interval.after, &identify);
-    let mut findings = Findings::new(question, host, model, interval.complete);
+    let extent = Extent::Observed {
+        complete: interval.complete,
+    };
+    let mut findings = Findings::new(question, host, model, extent);
     processes::name(&mut findings, &observer, interval.processes.as_ref());
     // Nothing stays attached while a slow reader takes its time.
     drop(observer);
+    print(args, &findings)
+}
+
+fn print(args: &Args, findings: &Findings) -> anyhow::Result<Exit> {
     if args.json {
-        output::write_json(&json::document(&findings))?;
+        output::write_json(&json::document(findings))?;
     } else {
-        output::write(&text::render(&findings, output::width())).context("cannot write")?;
+        output::write(&text::render(findings, output::width())).context("cannot write")?;
     }
     let hurts = matches!(findings.signals.verdict, Verdict::Hurts { .. });
     Ok(match args.fail_on {

@@ -12,7 +12,7 @@ pub(super) use note::note;
 use std::collections::BTreeSet;
 
 use crate::{
-    cli::report::findings::{Findings, lost_share},
+    cli::report::findings::{Extent, Findings, lost_share},
     host::text::display_bytes,
     model::histogram::{bucket_over, lower_bound},
     signal::{Blindness, Thresholds, Verdict},
@@ -57,11 +57,26 @@ pub(super) fn headline(findings: &Findings) -> (String, String) {
 /// The interval's length, and whether it was cut short.
 pub(super) fn over(findings: &Findings) -> String {
     let length = span(findings.model.seconds());
-    if findings.complete {
-        return format!("over {length}");
-    }
     let asked = span(findings.question.duration.as_secs_f64());
-    format!("over {length} of {asked} (ended early)")
+    match findings.extent {
+        extent if extent.is_complete() => format!("over {length}"),
+        Extent::Observed { .. } => format!("over {length} of {asked} (ended early)"),
+        Extent::Remembered { .. } => {
+            format!("over {length} of {asked} (the agent remembers no more)")
+        }
+    }
+}
+
+/// What a report of the past does not tell apart.
+pub(super) fn others_together(findings: &Findings) -> Option<&'static str> {
+    let together = Extent::Remembered {
+        complete: findings.extent.is_complete(),
+        others_together: true,
+    };
+    (findings.extent == together).then_some(
+        "of each second the agent remembers who lost 1 % or more, and whoever made them; all \
+         others are `other`",
+    )
 }
 
 fn calm(findings: &Findings) -> String {

@@ -8,7 +8,7 @@ use crate::{
     cli::{
         page::{ALARM, ASIDE, CARE, FINE, HEADING, PLAIN, Page},
         report::{
-            findings::Findings,
+            findings::{Extent, Findings},
             sentences::{self, NEVER_SEEN},
         },
     },
@@ -178,8 +178,12 @@ fn host(page: &mut Page, findings: &Findings) {
 }
 
 fn observed(findings: &Findings) -> String {
+    let whence = match findings.extent {
+        Extent::Observed { .. } => "Observed",
+        Extent::Remembered { .. } => "Remembered by the agent",
+    };
     format!(
-        "Observed from {} on, kernel {}, cgroups {}, crosstalk {}",
+        "{whence} from {} on, kernel {}, cgroups {}, crosstalk {}",
         humantime::format_rfc3339_seconds(findings.model.start),
         display_bytes(findings.host.facts.release.as_bytes()),
         findings.host.hierarchy,
@@ -214,6 +218,9 @@ fn limits(page: &mut Page, findings: &Findings) {
     for doubt in &findings.signals.doubts {
         let text = format!(" {}", sentences::doubt(findings, doubt));
         page.led(0, CARE, "With care:", &text);
+    }
+    if let Some(text) = sentences::others_together(findings) {
+        page.led(0, CARE, "With care:", &format!(" {text}"));
     }
     let unknown = &findings.model.unknown;
     for unknown in unknown.iter().take(few(findings)) {

@@ -4,7 +4,7 @@ use crate::{
     cli::{
         page::{HEADING, PLAIN, Page},
         report::{
-            findings::{Culprit, Findings},
+            findings::{Culprit, Extent, Findings},
             sentences,
             text::{INDENT, few, hidden},
         },
@@ -75,7 +75,9 @@ fn quota(row: &Row) -> String {
 
 fn processes(findings: &Findings, processes: Option<&[ProcessUse]>) -> Option<String> {
     let Some(processes) = processes else {
-        return Some("its processes cannot be listed".into());
+        let observed = matches!(findings.extent, Extent::Observed { .. });
+        // An agent looks at no processes.
+        return observed.then(|| "its processes cannot be listed".into());
     };
     let parts: Vec<String> = processes
         .iter()

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use crate::{
     cli::report::{
         findings::Findings,
-        fixture::{host, question},
+        fixture::{WHOLE, host, question},
         text::render,
     },
     entity::identify_with,
@@ -59,7 +59,7 @@ fn told(pod_of_other: &str, requests: Option<f64>) -> String {
     let facts = facts(requests);
     let identify = |path: &OsStr| identify_with(&facts, path);
     let model = Model::new(&scene.before, &scene.after, &identify);
-    render(&Findings::new(question(), host(), model, true), None)
+    render(&Findings::new(question(), host(), model, WHOLE), None)
 }
 
 #[test]

@@ -305,8 +305,33 @@ fn many_rows_are_counted_and_all_are_shown_on_demand() {
 fn an_interval_that_was_cut_short_says_so() {
     let scene = noisy();
     let mut cut = findings(&scene, question());
-    cut.complete = false;
+    cut.extent = Extent::Observed { complete: false };
     cut.question.duration = std::time::Duration::from_mins(10);
     let text = render(&cut, None);
     assert!(text.contains("over 10 s of 10 min (ended early)"), "{text}");
+}
+
+#[test]
+fn what_an_agent_remembers_is_told_as_such() {
+    let mut past = findings(&noisy(), question());
+    past.question.duration = std::time::Duration::from_mins(10);
+    past.extent = Extent::Remembered {
+        complete: true,
+        others_together: false,
+    };
+    let text = render(&past, None);
+    assert!(text.contains(" over 10 s;"), "{text}");
+    assert!(text.contains("Remembered by the agent from 20"), "{text}");
+    assert!(!text.contains("all others are `other`"), "{text}");
+    past.extent = Extent::Remembered {
+        complete: false,
+        others_together: true,
+    };
+    let text = render(&past, None);
+    assert!(
+        text.contains("over 10 s of 10 min (the agent remembers no more)"),
+        "{text}"
+    );
+    let care = "who lost 1 % or more, and whoever made them; all others are `other`";
+    assert!(text.contains(care), "{text}");
 }
