@@ -53,11 +53,12 @@ impl Agent {
             .spawn()
             .expect("the binary starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
-        let mut line = String::new();
+        let (mut said, mut line) = (String::new(), String::new());
         while !line.starts_with("ready") {
+            said.push_str(&line);
             line.clear();
             let length = stderr.read_line(&mut line).expect("text");
-            assert!(length > 0, "the agent ended before it was ready");
+            assert!(length > 0, "the agent ended before it was ready: {said}");
         }
         // Drained all along: a full pipe would block the agent.
         let log = std::thread::spawn(move || {
@@ -69,6 +70,16 @@ impl Agent {
             child,
             log: Some(log),
         }
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to read its settings anew.
+    pub fn hang_up(&self) {
+        sys::signal(&self.child, libc::SIGHUP).expect("our own child");
     }
 
     /// Ends it with SIGTERM and waits.

@@ -78,7 +78,7 @@ pub(crate) fn observe(seconds: u64) -> Result<()> {
         let cpu = cpu_time()?;
         thread::sleep(INTERVAL);
         let after = observer.sample()?;
-        let model = Model::new(&before, &after, &identify);
+        let model = Model::of_entities(&before, &after, &identify);
         std::hint::black_box(model);
         before = after;
         if number >= WARM_UP {

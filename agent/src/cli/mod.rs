@@ -7,11 +7,13 @@ mod agent;
 mod capability;
 mod doctor;
 mod exit;
+mod health;
 mod interrupt;
 mod log;
 mod output;
 mod page;
 mod report;
+mod socket;
 
 pub use exit::Exit;
 
@@ -30,6 +32,7 @@ enum Command {
     Report(report::Args),
     Doctor(doctor::Args),
     Agent(agent::Args),
+    Health(health::Args),
 }
 
 impl Cli {
@@ -40,6 +43,7 @@ impl Cli {
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Agent(args) => agent::run(&args),
+            Command::Health(args) => health::run(&args),
         };
         ran.unwrap_or_else(|error| exit::complain(&error))
     }

@@ -78,6 +78,24 @@ impl Model {
     ///
     /// An interval without length has no rows.
     pub fn new(before: &Sample, after: &Sample, identify: &dyn Fn(&OsStr) -> Identity) -> Model {
+        Model::with(before, after, identify, &rollup::cgroups)
+    }
+
+    /// The same without rows of single cgroups, which takes a third less time.
+    pub fn of_entities(
+        before: &Sample,
+        after: &Sample,
+        identify: &dyn Fn(&OsStr) -> Identity,
+    ) -> Model {
+        Model::with(before, after, identify, &|_| Table::default())
+    }
+
+    fn with(
+        before: &Sample,
+        after: &Sample,
+        identify: &dyn Fn(&OsStr) -> Identity,
+        cgroups: &dyn Fn(&Parts<'_>) -> Table,
+    ) -> Model {
         let length = after.monotonic.saturating_sub(before.monotonic);
         let parties = if length.is_zero() {
             Parties::default()
@@ -103,7 +121,7 @@ impl Model {
             length,
             abilities: after.abilities,
             entities: rollup::entities(&parts),
-            cgroups: rollup::cgroups(&parts),
+            cgroups: cgroups(&parts),
             unknown: unknown::all(after, &parts, &accounting),
             disks: disk.map(|disk| disk.disks),
             host,

@@ -29,7 +29,7 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     let names = names.map(|names| names.latest(PATIENCE));
     let names = names.unwrap_or_default();
     let identify = |path: &OsStr| identify_with(&names.facts, path);
-    let model = Model::new(&interval.before, &interval.after, &identify);
+    let model = Model::of_entities(&interval.before, &interval.after, &identify);
     let host = host(&observer.facts().name, settings);
     let mut ledger = Ledger::new(host, settings.limits).naming(culprit_names(settings));
     // Nothing stays attached while a slow reader takes its time.

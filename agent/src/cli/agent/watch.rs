@@ -89,7 +89,7 @@ impl Naming {
             self.names = resolver.names();
         }
         let identify = |path: &OsStr| -> Identity { identify_with(&self.names.facts, path) };
-        let model = Model::new(before, after, &identify);
+        let model = Model::of_entities(before, after, &identify);
         self.ask_for(&model);
         model
     }

@@ -1,6 +1,6 @@
 //! `crosstalk report --since`: what a running agent remembers. Nothing is loaded.
 
-use std::{io::Write as _, path::PathBuf, time::Duration};
+use std::{io::Write as _, time::Duration};
 
 use anyhow::Context as _;
 
@@ -13,19 +13,17 @@ use crate::{
             args::{Args, By},
             findings::{Extent, Findings, Host, Question},
         },
+        socket,
     },
-    history::{AskError, Past, SOCKET, Window, ask},
+    history::{AskError, Past, Window, ask},
     observe::{Obstacle, StartError},
     wording::figures::span,
 };
 
-/// Where the agent listens, unless a flag says so.
-const SOCKET_VARIABLE: &str = "CROSSTALK_HISTORY_SOCKET";
-
 /// Tells of a window that began so long ago; `None` when there is no agent.
 pub(super) fn run(args: &Args, since: Duration) -> anyhow::Result<Option<Exit>> {
     let window = window(args, since)?;
-    let path = socket(args);
+    let path = socket::path(args.history_socket.as_ref());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -61,13 +59,6 @@ fn window(args: &Args, since: Duration) -> Result<Window, UsageError> {
         return Err(UsageError(what.into()));
     }
     Ok(Window { since, until })
-}
-
-fn socket(args: &Args) -> PathBuf {
-    let variable = || std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());
-    let path = args.history_socket.clone();
-    path.or_else(|| variable().map(Into::into))
-        .unwrap_or_else(|| SOCKET.into())
 }
 
 fn findings(
