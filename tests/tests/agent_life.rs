@@ -1,11 +1,13 @@
-//! Settings of a running agent change with their file, and a wrong file changes nothing.
+//! What an agent hears from those who run it, and what they hear from it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tests::agent::Agent;
+use tests::report::crosstalk;
 use tests::sink::{Protocol, Sink};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -78,4 +80,45 @@ fn settings_change_with_the_file_and_after_sighup() {
     assert_eq!(count("agent.yaml:1: `intervall`"), 1, "{}", ended.log);
     let told = format!("{:?}", one.accepted().last().expect("it got some"));
     assert!(told.contains("deployment.environment.name"), "{told}");
+}
+
+/// Reads what arrives until something of it begins so; all that came before.
+fn listen(socket: &UnixDatagram, wanted: &str) -> Vec<String> {
+    let (start, mut heard) = (Instant::now(), Vec::new());
+    let mut buffer = [0; 4096];
+    while start.elapsed() < PATIENCE {
+        if let Ok(length) = socket.recv(&mut buffer) {
+            let lines = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            heard.extend(lines.lines().map(str::to_owned));
+        }
+        if heard.iter().any(|line| line.starts_with(wanted)) {
+            return heard;
+        }
+    }
+    panic!("no {wanted} in {heard:?}");
+}
+
+#[test]
+fn systemd_hears_how_it_fares() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let timeout = Some(Duration::from_millis(100));
+    socket.set_read_timeout(timeout).expect("a time-out");
+    let settings = folder.path().join("agent.yaml");
+    // Nobody listens there, which is no concern of systemd's.
+    let text = "shutdown_timeout: 1s\nexport:\n  endpoint: http://127.0.0.1:9\n";
+    fs::write(&settings, text).expect("a file");
+    let settings = settings.display().to_string();
+    let args = ["agent", "--config", &settings, "--history-socket", "none"];
+    let agent = Agent::run(crosstalk(&args).env("NOTIFY_SOCKET", &path));
+    listen(&socket, "READY=1");
+    for _ in 0..2 {
+        listen(&socket, "WATCHDOG=1");
+    }
+    agent.hang_up();
+    let heard = listen(&socket, "READY=1").join(" ");
+    assert!(heard.contains("RELOADING=1 MONOTONIC_USEC="), "{heard}");
+    assert!(agent.terminate().status.success());
+    listen(&socket, "STOPPING=1");
 }
