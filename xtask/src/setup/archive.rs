@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -104,6 +105,32 @@ impl Apt {
             .arg("--quiet=1");
         command
     }
+}
+
+/// A program that starts one of an unpacked tree with these options before all others, and with the tree's own libraries:
+/// a packaged program looks for them where the package puts them.
+pub(super) fn write_launcher(
+    launcher: &Path,
+    tree: &Path,
+    program: &str,
+    options: &str,
+) -> Result<()> {
+    let usr = tree.join("usr");
+    let usr = usr.display();
+    let command = format!(
+        "exec '{usr}/lib64/ld-linux-x86-64.so.2' --library-path '{usr}/lib/x86_64-linux-gnu' \
+         '{usr}/bin/{program}' {options} \"$@\""
+    );
+    write_script(launcher, &command)
+}
+
+/// A program of one shell command; its folder is made.
+pub(super) fn write_script(program: &Path, command: &str) -> Result<()> {
+    let folder = program.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    write(program, &format!("#!/bin/sh\n{command}\n"))?;
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} a program", program.display()))
 }
 
 fn configuration(folder: &Path) -> String {

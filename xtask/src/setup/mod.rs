@@ -5,6 +5,7 @@ pub(crate) mod archive;
 mod linker;
 mod llvm;
 mod qemu;
+pub(crate) mod receivers;
 mod rust_src;
 mod tools;
 
@@ -107,6 +108,8 @@ pub(crate) fn prepare(
     }
     if purpose == Purpose::Test {
         timed("qemu", || qemu::ensure(workspace, &kit))?;
+        timed("Python and rotel", || receivers::from_pypi(workspace))?;
+        timed("VictoriaMetrics", || receivers::victoria_metrics(workspace))?;
         timed("cargo-deny", || tools::cargo_deny(&kit))?;
     }
     Ok(kit)

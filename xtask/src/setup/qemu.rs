@@ -1,13 +1,12 @@
 //! The emulator. Where the machine has none that is new enough, Debian's is unpacked into the build folder.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::archive::{Apt, Archive, Source};
+use super::archive::{self, Apt, Archive, Source};
 use super::{Done, Kit, apt};
 use crate::process;
 use crate::report;
@@ -102,24 +101,13 @@ fn unpack(tools: &Path) -> Result<PathBuf> {
     }
     let apt = Apt::open(tools.join("apt"), &SOURCES)?;
     apt.unpack(&apt.with_dependencies(PACKAGE)?, &tree)?;
-    let bin = tools.join("bin");
-    fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
-    let program = bin.join(PROGRAM);
-    write_script(&program, &tree).with_context(|| format!("cannot write {}", program.display()))?;
-    Ok(program)
-}
-
-/// A packaged program looks for its libraries and firmware where the package puts them.
-fn write_script(program: &Path, tree: &Path) -> std::io::Result<()> {
+    let program = tools.join("bin").join(PROGRAM);
     let usr = tree.join("usr");
     let usr = usr.display();
-    let script = format!(
-        "#!/bin/sh\n\
-         exec '{usr}/lib64/ld-linux-x86-64.so.2' --library-path '{usr}/lib/x86_64-linux-gnu' \
-         '{usr}/bin/{PROGRAM}' -L '{usr}/share/qemu' -L '{usr}/share/seabios' \"$@\"\n"
-    );
-    fs::write(program, script)?;
-    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+    // It looks for its firmware where the package puts it.
+    let firmware = format!("-L '{usr}/share/qemu' -L '{usr}/share/seabios'");
+    archive::write_launcher(&program, &tree, PROGRAM, &firmware)?;
+    Ok(program)
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use anyhow::{Result, ensure};
 
 use super::Context;
 use crate::cargo::Executable;
+use crate::expected;
 use crate::process;
 use crate::programs::{self, Programs};
 use crate::results::{self, Tally};
+use crate::setup::receivers;
 
 /// After this a test program hangs.
 const LIMIT: Duration = Duration::from_mins(15);
@@ -17,14 +19,18 @@ pub(super) fn black_box(context: &Context<'_>) -> Result<Tally> {
     let programs = programs::for_host(&context.kit, context.workspace)?;
     let mut sum = Tally::default();
     for test in &programs.tests {
-        sum += run(test, &programs, context.filter)?;
+        sum += run(test, &programs, context)?;
     }
     // What this machine's kernel lacks is its own matter: the virtual machines have expectations.
-    for one in &sum.unsupported {
-        println!(
+    for one in sum.unsupported.clone() {
+        let line = format!(
             "unsupported on this machine: {}: {}",
             one.test, one.capability
         );
+        println!("{line}");
+        if receivers::COMPLETE && expected::is_receiver(&one) {
+            sum.fail(line);
+        }
     }
     ensure!(
         sum.ran() > 0 || !context.filter.is_empty(),
@@ -33,10 +39,14 @@ pub(super) fn black_box(context: &Context<'_>) -> Result<Tally> {
     Ok(sum)
 }
 
-fn run(test: &Executable, programs: &Programs, filter: &[String]) -> Result<Tally> {
+fn run(test: &Executable, programs: &Programs, context: &Context<'_>) -> Result<Tally> {
     println!("\n-- {}", test.target);
     let mut command = process::as_root("env")?;
     command.arg(variable("CROSSTALK_BIN", &programs.crosstalk));
+    command.arg(variable(
+        "CROSSTALK_RECEIVERS",
+        &receivers::programs(context.workspace),
+    ));
     command.args(
         programs
             .loads
@@ -53,7 +63,7 @@ fn run(test: &Executable, programs: &Programs, filter: &[String]) -> Result<Tall
     command
         .arg(&test.path)
         .args(["--test-threads=1", "--nocapture"])
-        .args(filter)
+        .args(context.filter)
         .current_dir(&test.package);
     results::of(&mut command, &test.target)
 }
