@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -58,6 +59,8 @@ pub struct Received {
     pub tenant: Option<String>,
     /// Whether it was compressed.
     pub is_compressed: Option<bool>,
+    /// Its body as it came over HTTP.
+    pub body: Option<Bytes>,
 }
 
 impl Received {
@@ -225,6 +228,7 @@ impl Sink {
         request: ExportMetricsServiceRequest,
         tenant: Option<String>,
         is_compressed: Option<bool>,
+        body: Option<Bytes>,
     ) -> Reply {
         let mut state = self.state();
         let reply = state.script.pop_front().unwrap_or(Reply::Accept);
@@ -234,6 +238,7 @@ impl Sink {
             request,
             tenant,
             is_compressed,
+            body,
         });
         reply
     }

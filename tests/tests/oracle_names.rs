@@ -1,70 +1,16 @@
 //! Names and relations of containers, from cgroups and log folders as a kubelet leaves them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process,
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::capability::test_cpu;
 use tests::cgroup::Cgroup;
+use tests::container::Container;
 use tests::load::{Load, Plan};
 use tests::report::{Document, crosstalk};
 use tests::shape::{Mode, Shape};
 use tests::stage::observe;
-
-const LOGS: &str = "/var/log";
-
-/// What a kubelet leaves of a container: a cgroup, and names in log folders.
-struct Container {
-    id: String,
-    cgroup: Cgroup,
-    logs: Vec<PathBuf>,
-}
-
-impl Container {
-    fn new(kubepods: &Cgroup, number: u32, [namespace, pod, name]: [&str; 3]) -> Container {
-        let uid = format!("{:08x}-0000-4000-8000-{number:012x}", process::id());
-        let id = format!("{:032x}{number:032x}", process::id());
-        let folder = kubepods.child(&format!("pod{uid}")).expect("a cgroup");
-        let cgroup = folder.child(&id).expect("a cgroup");
-        let pods = Path::new(LOGS).join("pods");
-        let pod_logs = pods.join(format!("{namespace}_{pod}_{uid}"));
-        fs::create_dir_all(pod_logs.join(name)).expect("a log folder");
-        let links = Path::new(LOGS).join("containers");
-        fs::create_dir_all(&links).expect("a log folder");
-        let link = links.join(format!("{pod}_{namespace}_{name}-{id}.log"));
-        symlink(pod_logs.join(name).join("0.log"), &link).expect("a link");
-        Container {
-            id,
-            cgroup,
-            logs: vec![pod_logs, link],
-        }
-    }
-
-    fn row<'a>(&self, report: &'a Document) -> &'a Value {
-        let path = self.cgroup.path();
-        let rows = report.entities().iter();
-        let mut rows = rows.filter(|row| row["cgroup"]["path"] == path);
-        rows.next().unwrap_or_else(|| panic!("no row of {path}"))
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        for path in &self.logs {
-            let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
-        }
-        for folder in ["containers", "pods"] {
-            // Only where nobody else has logs.
-            let _ = fs::remove_dir(Path::new(LOGS).join(folder));
-        }
-    }
-}
 
 fn spinner(cgroup: &Cgroup) -> Load {
     let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(3));
@@ -72,6 +18,13 @@ fn spinner(cgroup: &Cgroup) -> Load {
         .on(&[test_cpu()])
         .start()
         .expect("the load starts")
+}
+
+fn row_of<'a>(container: &Container, report: &'a Document) -> &'a Value {
+    let path = container.cgroup.path();
+    let rows = report.entities().iter();
+    let mut rows = rows.filter(|row| row["cgroup"]["path"] == path);
+    rows.next().unwrap_or_else(|| panic!("no row of {path}"))
 }
 
 #[test]
@@ -86,7 +39,7 @@ fn containers_have_names_and_relations() {
     let mut loads = [spinner(&web.cgroup), spinner(&inner)];
     let seen = observe(&mut loads);
 
-    let row = web.row(&seen.report);
+    let row = row_of(&web, &seen.report);
     assert_eq!(row["kind"], "container");
     assert_eq!(row["name"], "shop/checkout-7d9f-x2/app");
     let labels = &row["labels"];
@@ -102,7 +55,7 @@ fn containers_have_names_and_relations() {
     ] {
         assert_eq!(labels[label], expected, "{label} in {labels}");
     }
-    assert_eq!(batch.row(&seen.report)["name"], "blog/encoder-0/main");
+    assert_eq!(row_of(&batch, &seen.report)["name"], "blog/encoder-0/main");
 
     let blame =
         seen.report.blame_rows().iter().find(|row| {

@@ -43,7 +43,7 @@ impl MetricsService for Sink {
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let tenant = request.metadata().get("x-tenant");
         let tenant = tenant.and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let reply = self.note(request.into_inner(), tenant, None);
+        let reply = self.note(request.into_inner(), tenant, None, None);
         Ok(Response::new(taken(rejected(reply).await?)))
     }
 }

@@ -30,11 +30,13 @@ async fn answer(request: Request<Incoming>, sink: Sink) -> Result<Response<Full<
     let is_protobuf = header("content-type").as_deref() == Some("application/x-protobuf");
     let body = request.into_body().collect().await.map_err(Error::other)?;
     let is_compressed = encoding.as_deref() == Some("gzip");
-    let message = decoded(&body.to_bytes(), is_compressed)?;
+    let body = body.to_bytes();
+    let message = decoded(&body, is_compressed)?;
     let reply = match path.as_str() {
         "/v1/metrics" if is_protobuf => {
-            let message = ExportMetricsServiceRequest::decode(&message[..]);
-            sink.note(message.map_err(Error::other)?, tenant, Some(is_compressed))
+            let request = ExportMetricsServiceRequest::decode(&message[..]);
+            let request = request.map_err(Error::other)?;
+            sink.note(request, tenant, Some(is_compressed), Some(body))
         }
         "/v1/logs" if is_protobuf => {
             let message = ExportLogsServiceRequest::decode(&message[..]);
