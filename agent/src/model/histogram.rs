@@ -1,5 +1,7 @@
 //! Quantiles of a histogram with exponential buckets.
 
+use std::{array, sync::LazyLock};
+
 use agent_ebpf::bucket::{LAST_BUCKET, ZERO_BUCKET, otlp_index};
 
 use serde::{
@@ -112,9 +114,9 @@ pub fn lower_bound(bucket: usize) -> f64 {
 
 /// The first bucket of which no value is under `seconds`: a threshold snaps up to its lower bound.
 pub fn bucket_over(seconds: f64) -> usize {
-    (ZERO_BUCKET..=LAST_BUCKET)
-        .find(|bucket| lower_bound(*bucket) >= seconds)
-        .unwrap_or(LAST_BUCKET)
+    // Asked for of each entity in each second.
+    static BOUNDS: LazyLock<[f64; LAST_BUCKET]> = LazyLock::new(|| array::from_fn(lower_bound));
+    BOUNDS.partition_point(|bound| *bound < seconds)
 }
 
 fn position(bucket: usize, fraction: f64) -> f64 {
@@ -162,6 +164,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_threshold_snaps_up_to_the_next_bound(seconds in 0.0f64..100.0) {
+            let over = bucket_over(seconds);
+            prop_assert!(lower_bound(over) >= seconds || over == LAST_BUCKET);
+            prop_assert!(over == 0 || lower_bound(over - 1) < seconds);
+        }
+
         #[test]
         fn a_quantile_is_within_one_bucket_of_the_exact_value(
             mut waits in prop::collection::vec(2_000u64..60_000_000_000, 1..200),
