@@ -166,17 +166,20 @@ fn check_culprit(protocol: Protocol, event: &Event, scene: &Scene) {
     assert!(event.body.contains(&own), "{}", event.body);
     match protocol {
         Protocol::Http => {
-            assert_eq!(names, std::slice::from_ref(&path));
+            // Others of a busy machine may be beside it.
+            assert!(names.contains(&path), "{event:?}");
             assert!(event.body.contains(&path), "{}", event.body);
         }
         Protocol::Grpc => {
             let is_hash =
                 |name: &String| name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit());
-            assert!(names.len() == 1 && names.iter().all(is_hash), "{names:?}");
+            assert!(!names.is_empty() && names.iter().all(is_hash), "{names:?}");
             assert!(!format!("{event:?}").contains(&path), "{event:?}");
         }
     }
-    assert_eq!(event.texts("crosstalk.culprit.kind"), ["cgroup"]);
+    let kinds = event.texts("crosstalk.culprit.kind");
+    assert!(kinds.contains(&"cgroup".to_owned()), "{kinds:?}");
+    assert_eq!(kinds.len(), names.len());
 }
 
 #[test]

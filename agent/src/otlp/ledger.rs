@@ -80,8 +80,10 @@ pub struct Ledger {
     name_failures: BTreeMap<&'static str, u64>,
     exported: Exported,
     naming: Naming,
-    /// What came to the accounts of episodes since the latest interval; no key is the host.
-    episodes: BTreeMap<Option<Key>, Vec<EpisodeUse>>,
+    /// What came to the accounts of episodes since the latest interval, by victim …
+    episodes: BTreeMap<Key, Vec<EpisodeUse>>,
+    /// … and of the host.
+    host_episodes: Vec<EpisodeUse>,
     full: Duration,
 }
 
@@ -99,6 +101,7 @@ impl Ledger {
             exported: Exported::default(),
             naming: Naming::default(),
             episodes: BTreeMap::new(),
+            host_episodes: Vec::new(),
             full: Duration::ZERO,
         }
     }
@@ -113,11 +116,11 @@ impl Ledger {
     pub fn count_episodes(&mut self, observed: &Observed) {
         self.full = self.full.saturating_add(observed.full);
         for one in &observed.uses {
-            let victim = match &one.victim {
-                Victim::Host => None,
-                Victim::Entity(row) => Some(row.key.clone()),
+            let account = match &one.victim {
+                Victim::Host => &mut self.host_episodes,
+                Victim::Entity(row) => self.episodes.entry(row.key.clone()).or_default(),
             };
-            self.episodes.entry(victim).or_default().push(one.clone());
+            account.push(one.clone());
         }
     }
 
@@ -152,13 +155,12 @@ impl Ledger {
         let mut room = self.limits.series.saturating_sub(self.series());
         let episodes = std::mem::take(&mut self.episodes);
         let naming = self.naming.clone();
-        let of_victim = |victim: &Option<Key>| episodes.get(victim).map_or(&[][..], Vec::as_slice);
         for (index, row) in model.entities.rows.iter().enumerate() {
             let of = Of {
                 model,
                 index,
                 row,
-                episodes: of_victim(&Some(row.key.clone())),
+                episodes: episodes.get(&row.key).map_or(&[], Vec::as_slice),
                 naming: &naming,
             };
             self.add_row(&of, span, &mut room);
@@ -176,7 +178,7 @@ impl Ledger {
         let interval = Interval {
             model,
             own: &own,
-            episodes: of_victim(&None),
+            episodes: &std::mem::take(&mut self.host_episodes),
         };
         for whose in [Whose::Host, Whose::Agent] {
             self.add_whole(&whose, &interval, span);

@@ -208,8 +208,8 @@ pub static METRICS: &[Metric] = &[
              kernel's count (PSI)."),
     counter("crosstalk.episodes", "{episode}", Both(episodes::opened, episodes::opened_by_host))
         .of(&[RESOURCE, DEVICE, CLASS])
-        .is("Episodes of interference that began, by class where that is known; one that began \
-             again within 5 min not."),
+        .is("Episodes that began: of interference, by class where that is known, and of the host's \
+             saturation. One that begins again within 5 min counts once."),
     counter("crosstalk.episode.time", "s", Both(episodes::time, episodes::time_of_host))
         .of(&[RESOURCE, DEVICE, CLASS])
         .is("Time in episodes, from the first second with harm to the last."),
@@ -220,7 +220,7 @@ pub static METRICS: &[Metric] = &[
              the host, which always has it, the time that CPUs were not idle."),
     counter("crosstalk.saturation.time", "s", Host(load::full))
         .of(&[RESOURCE])
-        .is("Seconds in which the host's CPUs were not idle for 90 % or more."),
+        .is("Seconds of which the host's CPUs were busy for 90 % or more."),
     counter("crosstalk.agent.switches.seen", "{event}", Agent(agent::seen))
         .is("Context switches that the programs in the kernel saw."),
     counter("crosstalk.agent.switches.dropped", "{event}", Agent(agent::dropped))

@@ -16,8 +16,9 @@ use crate::otlp::{
 pub struct EventOutbox(Arc<Shared>);
 
 impl EventOutbox {
-    /// Delivers the events of the queue.
+    /// Delivers the events of the queue, at once those that another outbox has left.
     pub fn new(shared: Arc<Shared>) -> EventOutbox {
+        shared.fresh_events.notify_one();
         EventOutbox(shared)
     }
 }

@@ -1,5 +1,8 @@
 //! How entities are put into requests.
 
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -30,6 +33,36 @@ fn parts(cgroups: u64) -> Vec<Part> {
 }
 
 proptest! {
+    #[test]
+    fn an_event_waits_until_it_is_taken_or_refused(
+        steps in prop::collection::vec((0usize..5, 0usize..4), 1..30),
+    ) {
+        let shared = Shared::new(Ledger::new(Host::default(), Limits::default()));
+        let mut outbox = EventOutbox::new(Arc::clone(&shared));
+        let mut told = 0;
+        for (events, outcome) in steps {
+            shared.tell((0..events).map(|_| ResourceLogs::default()));
+            told += events as u64;
+            let mut parts = outbox.pending();
+            let waited = parts.len();
+            prop_assert_eq!(outbox.renewed(&parts).len(), waited);
+            let request = EventOutbox::request(&mut parts);
+            prop_assert_eq!(request.resource_logs.len(), waited);
+            let outcome = match outcome {
+                0 => Outcome::Accepted { rejected: waited as u64 / 2 },
+                1 => Outcome::Refused { for_its_content: true },
+                2 => Outcome::Divided,
+                _ => Outcome::Failed,
+            };
+            outbox.note(&parts, waited as u64, outcome);
+            let is_over = matches!(outcome, Outcome::Accepted { .. } | Outcome::Refused { .. });
+            prop_assert_eq!(shared.waiting_events(), if is_over { 0 } else { waited });
+            let total = shared.total();
+            let over = total.events_accepted + total.events_rejected + total.events_refused;
+            prop_assert_eq!(told, over + shared.waiting_events() as u64);
+        }
+    }
+
     #[test]
     fn requests_hold_each_entity_once_and_are_small_enough(
         cgroups in 0u64..40,

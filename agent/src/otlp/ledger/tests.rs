@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     entity::identify,
-    model::fixture::Scene,
+    model::{Resource, fixture::Scene},
     otlp::{
         encode,
         registry::{CULPRIT_KIND, OTHER},
     },
     sample::{Party, Sample},
+    signal::Class,
 };
 
 /// A host of which one interval follows another.
@@ -198,6 +199,82 @@ fn series_beyond_the_limit_are_refused_and_counted() {
     assert_eq!(own.next().unwrap().2.total, Amount::Count(3));
     assert_eq!(course.totals("/s2.service", RUN).len(), 1);
     assert_eq!(course.totals("/s7.service", RUN).len(), 0);
+}
+
+fn episode(victim: Victim, class: Option<Class>, opened: u64, seconds: u64) -> EpisodeUse {
+    EpisodeUse {
+        victim,
+        resource: Resource::Cpu,
+        device: None,
+        class,
+        opened,
+        length: Duration::from_secs(seconds),
+    }
+}
+
+#[test]
+fn episodes_of_seconds_come_to_the_accounts_of_the_interval() {
+    let mut course = Course::new(Limits::default());
+    let web = course.cgroup(2, "/web.service");
+    course.scene.ran(web, 1.0);
+    let who = std::sync::Arc::new(course.model().entities.rows[0].clone());
+    for opened in [1, 0] {
+        course.ledger.count_episodes(&Observed {
+            uses: vec![
+                episode(
+                    Victim::Entity(who.clone()),
+                    Some(Class::NoisyNeighbor),
+                    opened,
+                    3,
+                ),
+                episode(Victim::Host, None, opened, 1),
+            ],
+            full: Duration::from_secs(1),
+            ..Observed::default()
+        });
+    }
+    course.step();
+    course.step();
+    let of_class = |class: &str| -> Attributes {
+        vec![
+            ("crosstalk.resource", "cpu".into()),
+            ("crosstalk.class", class.into()),
+        ]
+    };
+    let noisy = of_class("noisy_neighbor");
+    assert_eq!(
+        course.totals("/web.service", "crosstalk.episodes")[&noisy],
+        1
+    );
+    let time = course.totals("/web.service", "crosstalk.episode.time");
+    assert_eq!(time[&noisy], 6_000_000_000);
+    let host = &course.ledger.entities[&Whose::Host];
+    let total = |name: &str, attributes: &Attributes| {
+        let mut all = host.series();
+        let found = all.find(|(metric, of, _)| METRICS[*metric].name == name && *of == attributes);
+        found.map(|(.., series)| series.total.clone())
+    };
+    let saturation = of_class("saturation");
+    assert_eq!(
+        total("crosstalk.episodes", &saturation),
+        Some(Amount::Count(1))
+    );
+    assert_eq!(
+        total("crosstalk.episode.time", &saturation),
+        Some(Amount::Ns(2_000_000_000))
+    );
+    let cpu = vec![("crosstalk.resource", "cpu".to_owned())];
+    assert_eq!(
+        total("crosstalk.saturation.time", &cpu),
+        Some(Amount::Ns(2_000_000_000))
+    );
+    // Of the second interval, in which nobody ran.
+    assert!(total("crosstalk.saturation", &cpu).is_some());
+    assert!(
+        course
+            .totals("/web.service", "crosstalk.saturation")
+            .is_empty()
+    );
 }
 
 proptest! {

@@ -101,7 +101,7 @@ impl Episodes {
     /// is longer, and counts once.
     pub fn observe(&mut self, model: &Model, signals: &Signals) -> Observed {
         let span = Span {
-            at: model.start + model.length,
+            at: model.start.checked_add(model.length).unwrap_or(model.start),
             from: self.now,
             until: self.now.saturating_add(model.length),
         };
