@@ -7,6 +7,7 @@ use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
 use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
+use tests::disk::md_array::{self, CHUNK, MdArray};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
 use tests::disk::scene::{Staging, Told, undisturbed};
@@ -37,6 +38,10 @@ struct Shared {
     coming: Result<Came, &'static str>,
     attached: Result<Came, &'static str>,
     pieces: Result<Came, &'static str>,
+    retried: Result<Came, &'static str>,
+    put_back: Result<Came, &'static str>,
+    /// With the disks of the array.
+    striped: Result<(Came, Vec<String>), &'static str>,
     failing: Result<Came, &'static str>,
 }
 
@@ -91,24 +96,39 @@ fn stage() -> Shared {
         Some(over) => staging.add(SHORT, over.device(), &[(reads(2, PIECE), &cgroup)]),
         None => staging.lack(SHORT, loop_device::CAPABILITY),
     }
-    let groups = [(); 4].map(|()| Cgroup::with_io().expect("a cgroup"));
+    let groups = [(); 7].map(|()| Cgroup::with_io().expect("a cgroup"));
     let mut came = None;
     let told = staging.observe_to_the_end(|| {
-        let [coming, attached, pieces, failing] = &groups;
+        let [
+            coming,
+            attached,
+            pieces,
+            retried,
+            put_back,
+            striped,
+            failing,
+        ] = &groups;
         came = Some((
             null_devices(coming),
             loop_device(attached),
             disk_of_pieces(pieces),
+            faulty_disk(Fault::Retries, retried),
+            faulty_disk(Fault::Busy, put_back),
+            array(striped),
             disk_with_bad_sectors(failing),
         ));
     });
-    let (coming, attached, pieces, failing) = came.expect("the end was reached");
+    let (coming, attached, pieces, retried, put_back, striped, failing) =
+        came.expect("the end was reached");
     Shared {
         told,
         below,
         coming,
         attached,
         pieces,
+        retried,
+        put_back,
+        striped,
         failing,
     }
 }
@@ -151,6 +171,23 @@ fn loop_device(cgroup: &Cgroup) -> Result<Came, &'static str> {
 fn disk_of_pieces(cgroup: &Cgroup) -> Result<Came, &'static str> {
     let made = ScsiDebug::new(Fault::HalfTransfers).ok_or(scsi_debug::CAPABILITY)?;
     Ok(run(made.device(), reads(50, PIECE), cgroup))
+}
+
+/// Reads that go to both disks of an array.
+fn array(cgroup: &Cgroup) -> Result<(Came, Vec<String>), &'static str> {
+    let parts = [(); 2].map(|()| NullBlk::new(NullPlan::default()));
+    let [Some(one), Some(other)] = &parts else {
+        return Err(null_blk::CAPABILITY);
+    };
+    let devices = [one, other].map(NullBlk::device);
+    let made = MdArray::striped(devices).ok_or(md_array::CAPABILITY)?;
+    let came = run(made.device(), reads(40, 2 * CHUNK), cgroup);
+    Ok((came, devices.map(|part| part.name().to_owned()).into()))
+}
+
+fn faulty_disk(fault: Fault, cgroup: &Cgroup) -> Result<Came, &'static str> {
+    let made = ScsiDebug::new(fault).ok_or(scsi_debug::CAPABILITY)?;
+    Ok(run(made.device(), reads(60, 4 * KIB), cgroup))
 }
 
 fn disk_with_bad_sectors(cgroup: &Cgroup) -> Result<Came, &'static str> {
@@ -256,6 +293,48 @@ fn requests_that_complete_in_pieces_count_once() {
         let partial = dropped["partial"].as_u64();
         assert!(partial >= Some(came.tally.requests / 2), "{dropped}");
     }
+}
+
+/// However often a request is issued, it is one, and lasts from its creation to its last completion.
+#[test]
+fn requests_that_are_tried_again_count_once() {
+    for (test, shared) in [
+        (
+            "requests_that_are_tried_again_count_once",
+            &shared().retried,
+        ),
+        (
+            "requests_that_are_tried_again_count_once",
+            &shared().put_back,
+        ),
+    ] {
+        if let Some(came) = came(shared, test) {
+            assert_eq!(came.tally.errors, 0, "{:?}", came.tally);
+            row(&came.path).assert_tally(&came.path, "read", came.tally);
+        }
+    }
+}
+
+/// An array makes no requests of its own: those of its disks are told, and all of them.
+#[test]
+fn an_array_is_told_of_its_disks() {
+    let (came, parts) = match &shared().striped {
+        Ok(striped) => striped,
+        Err(missing) => return unsupported("an_array_is_told_of_its_disks", missing),
+    };
+    let document = &shared().told.document;
+    for part in parts {
+        let report = DiskReport::of(document, part);
+        println!("{:?}\n{}", came.tally, report.describe());
+        assert_eq!(report.device()["stacked"], false, "{}", report.describe());
+        let half = Tally {
+            bytes: came.tally.bytes / 2,
+            ..came.tally
+        };
+        report.assert_tally(&came.path, "read", half);
+    }
+    let array = DiskReport::of(document, &came.device);
+    assert_eq!(array.requests(), 0, "{}", array.describe());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use crosstalk::{
     entity::identify,
+    history::{BUDGET, Store},
     host::{cgroups::Cgroups, hierarchy::Version},
     kernel::{
         self, block,
@@ -21,8 +22,19 @@ use crosstalk::{
         reader::Reader,
     },
     model::Model,
+    names::Names,
     observe::Observer,
+    otlp::{
+        encode,
+        ledger::{Ledger, Limits},
+        resource::Host,
+    },
+    signal::{
+        Signals, Thresholds,
+        episodes::{Episodes, Rules},
+    },
 };
+use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroups::hierarchy;
@@ -32,7 +44,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const WARM_UP: u64 = 3;
 
 /// What the agent took.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Taken {
     /// From the start to the first reading.
     pub(crate) start_s: f64,
@@ -40,6 +52,14 @@ pub(crate) struct Taken {
     pub(crate) start_cpu_s: f64,
     /// CPU time of each later reading with its model, and what waits for the next.
     pub(crate) reading_cpu_s: Vec<f64>,
+    /// CPU time of what an agent does with it: totals, episodes, history.
+    pub(crate) uses_cpu_s: Vec<f64>,
+    /// Series to export.
+    pub(crate) series: f64,
+    /// An export request with all of them, before compression.
+    pub(crate) request_bytes: f64,
+    /// What is remembered.
+    pub(crate) history_bytes: f64,
     /// Heap and stacks.
     pub(crate) rss_anon_bytes: f64,
     /// All that is resident, the mapped maps too.
@@ -50,14 +70,14 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// With the memory that is in use now.
-    fn now(start_s: f64, start_cpu_s: f64, reading_cpu_s: Vec<f64>) -> Result<Taken> {
+    fn end(self, start_s: f64, start_cpu_s: f64) -> Result<Taken> {
         Ok(Taken {
             start_s,
             start_cpu_s,
-            reading_cpu_s,
             rss_anon_bytes: status("RssAnon:")?,
             rss_bytes: status("VmRSS:")?,
             map_bytes: map_bytes()?,
+            ..self
         })
     }
 
@@ -73,20 +93,53 @@ pub(crate) fn observe(seconds: u64) -> Result<()> {
     let mut observer = Observer::start()?;
     let mut before = observer.sample()?;
     let (start_s, start_cpu_s) = (start.elapsed().as_secs_f64(), cpu_time()? - start_cpu);
-    let mut reading_cpu_s = Vec::new();
+    let mut taken = Taken::default();
+    let mut uses = Uses::new();
     for number in 0..WARM_UP + seconds {
         let cpu = cpu_time()?;
         thread::sleep(INTERVAL);
         let after = observer.sample()?;
         let model = Model::of_entities(&before, &after, &identify);
-        std::hint::black_box(model);
         before = after;
+        let read = cpu_time()?;
+        uses.add(&model)?;
         if number >= WARM_UP {
-            reading_cpu_s.push(cpu_time()? - cpu);
+            taken.reading_cpu_s.push(read - cpu);
+            taken.uses_cpu_s.push(cpu_time()? - read);
         }
     }
-    let taken = Taken::now(start_s, start_cpu_s, reading_cpu_s)?;
-    taken.print()
+    let request = encode::request(encode::parts(&uses.ledger).map(|part| part.metrics));
+    taken.series = uses.ledger.series() as f64;
+    taken.request_bytes = request.encoded_len() as f64;
+    taken.history_bytes = uses.history.bytes() as f64;
+    taken.end(start_s, start_cpu_s)?.print()
+}
+
+/// What an agent does with each second, and with each interval that it exports; here each second is
+/// one, which costs more.
+struct Uses {
+    episodes: Episodes,
+    history: Store,
+    ledger: Ledger,
+}
+
+impl Uses {
+    fn new() -> Uses {
+        let rules = Rules::default();
+        Uses {
+            episodes: Episodes::new(rules, Thresholds::default(), 1),
+            history: Store::new(BUDGET),
+            ledger: Ledger::new(Host::default(), Limits::default()),
+        }
+    }
+
+    fn add(&mut self, model: &Model) -> Result<()> {
+        let signals = Signals::detect(model, self.episodes.thresholds());
+        std::hint::black_box(self.episodes.observe(model, &signals));
+        self.history.add(model)?;
+        self.ledger.add(model, &Names::default());
+        Ok(())
+    }
 }
 
 /// Observes until standard input ends.
@@ -127,16 +180,16 @@ pub(crate) fn capacity(cpus: u32) -> Result<()> {
     let programs = loaded.attach()?;
     reader.read(&online);
     let (start_s, start_cpu_s) = (start.elapsed().as_secs_f64(), cpu_time()? - start_cpu);
-    let mut reading_cpu_s = Vec::new();
+    let mut taken = Taken::default();
     for number in 0..WARM_UP + READINGS {
         thread::sleep(INTERVAL);
         let cpu = cpu_time()?;
         std::hint::black_box(reader.read(&online));
         if number >= WARM_UP {
-            reading_cpu_s.push(cpu_time()? - cpu);
+            taken.reading_cpu_s.push(cpu_time()? - cpu);
         }
     }
-    let taken = Taken::now(start_s, start_cpu_s, reading_cpu_s)?;
+    let taken = taken.end(start_s, start_cpu_s)?;
     drop(programs);
     taken.print()
 }

@@ -11,6 +11,8 @@ pub(crate) const SLOWDOWN: &str = "Slowdown of other programs";
 
 /// A share in hundredths.
 pub(crate) const PER_CENT: &str = "%";
+/// To export.
+pub(crate) const SERIES: &str = "series";
 /// Of memory.
 pub(crate) const MIB: &str = "MiB";
 /// Of one run of a program, or one switch.

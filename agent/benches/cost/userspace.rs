@@ -68,6 +68,16 @@ fn tell_agent(load: &str, taken: &Taken, most: Option<f64>) {
         Target::NONE,
     );
     teller.tell("of a CPU, mean", tables::PER_CENT, &mean, target);
+    let uses: Vec<f64> = taken.uses_cpu_s.iter().map(|s| 100.0 * s).collect();
+    let what = "totals, episodes and history of it, of a CPU";
+    teller.tell(what, tables::PER_CENT, &uses, Target::NONE);
+    teller.tell("series", tables::SERIES, &[taken.series], Target::NONE);
+    for (what, bytes) in [
+        ("an export request, before compression", taken.request_bytes),
+        ("history", taken.history_bytes),
+    ] {
+        teller.tell(what, tables::MIB, &[bytes / MIB], Target::NONE);
+    }
     let target = Target::at_most(2.0);
     teller.tell("start to first reading", "s", &[taken.start_s], target);
     let cpu = [1e3 * taken.start_cpu_s];

@@ -4,6 +4,7 @@ pub mod device;
 pub mod filesystem;
 pub mod io_stat;
 pub mod loop_device;
+pub mod md_array;
 pub mod null_blk;
 pub mod rows;
 pub mod scene;

@@ -21,6 +21,10 @@ pub enum Fault {
     BadSectors,
     /// Every second command transfers half of what it should, and the rest is asked for anew.
     HalfTransfers,
+    /// Every third command fails for a passing reason, and is tried again.
+    Retries,
+    /// For every third command it has no time: it is put back into the queue.
+    Busy,
 }
 
 impl Fault {
@@ -29,6 +33,8 @@ impl Fault {
         match self {
             Self::BadSectors => ("0x2", "0"),
             Self::HalfTransfers => ("0x100", "2"),
+            Self::Retries => ("0x10", "3"),
+            Self::Busy => ("0x8000", "3"),
         }
     }
 }

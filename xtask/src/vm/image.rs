@@ -12,13 +12,14 @@ use crate::process;
 use crate::setup::archive::Apt;
 
 /// Drivers of the devices that tests make, and what goes on top of them; those built into a kernel are skipped.
-const MODULES: [&str; 6] = [
+const MODULES: [&str; 7] = [
     "mq_deadline",
     "null_blk",
     "loop",
     "sd_mod",
     "scsi_debug",
     "ext4",
+    "raid0",
 ];
 
 /// A bootable kernel.
