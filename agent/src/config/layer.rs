@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// One source of settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Layer {
     /// Between exports.
@@ -37,6 +38,7 @@ pub struct Layer {
 
 /// Bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Most {
     /// Series of all entities together.
@@ -47,6 +49,7 @@ pub struct Most {
 
 /// What is told of the past.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct History {
     /// Where it is told: a path, or `none`.
@@ -57,6 +60,7 @@ pub struct History {
 
 /// How metrics or events are sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Export {
     /// Where to.
@@ -75,6 +79,7 @@ pub struct Export {
 
 /// PEM files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// Whom to trust.
@@ -87,6 +92,7 @@ pub struct Tls {
 
 /// An address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(from = "String")]
 pub enum Endpoint {
     /// Of metrics and events: over HTTP the path of either is added.
@@ -103,6 +109,7 @@ impl From<String> for Endpoint {
 
 /// How requests are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Protocol {
     /// Protobuf over HTTP.
     #[default]
@@ -117,6 +124,7 @@ pub enum Protocol {
 
 /// Whether requests are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// With gzip
@@ -128,6 +136,7 @@ pub enum Compression {
 
 /// For whom there are the costly metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Detail {
     /// For those who lost a noticeable time once
@@ -141,6 +150,7 @@ pub enum Detail {
 
 /// How much of culprits' names is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CulpritNames {
     /// All of it
@@ -156,6 +166,7 @@ pub enum CulpritNames {
 
 /// A length of time, more than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub struct Time(pub Duration);
 

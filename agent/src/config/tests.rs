@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use expect_test::{Expect, expect};
+use expect_test::{Expect, expect, expect_file};
+use serde_json::Value;
 
 use super::*;
 
@@ -213,4 +214,37 @@ fn what_the_agent_cannot_do_is_said() {
     assert_eq!(environment(&[(name, "Cumulative")]), Ok(Layer::default()));
     let error = environment(&[(name, "delta")]).unwrap_err();
     expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` is no value for it; the agent has `cumulative` only: unset the variable"].assert_eq(&error.to_string());
+}
+
+/// The schema of a file, as it is published: UPDATE_EXPECT=1 writes it anew.
+fn schema() -> Value {
+    let mut schema = schemars::schema_for!(Layer);
+    schema.insert("title".into(), "Settings of crosstalk agent".into());
+    schema.into()
+}
+
+#[test]
+fn the_published_schema_is_that_of_the_settings() {
+    let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    expect_file!["../../../docs/agent.schema.json"].assert_eq(&text);
+}
+
+#[test]
+fn files_that_are_read_have_the_schema() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let documented = include_str!("../../../docs/agent.md");
+    let (_, rest) = documented.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    for text in [include_str!("../../../deploy/agent.yaml"), example] {
+        let read = file::parse("agent.yaml", text).and_then(Layer::settle);
+        assert!(read.is_ok(), "{read:?}");
+        let value: Value = serde_saphyr::from_str(text).unwrap();
+        let wrong: Vec<_> = validator.iter_errors(&value).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+    for wrong in ["intervall: 1s", "detail: much", "limits:\n  series: many"] {
+        let value: Value = serde_saphyr::from_str(wrong).unwrap();
+        assert!(!validator.is_valid(&value), "{wrong}");
+        assert!(file::parse("agent.yaml", wrong).is_err(), "{wrong}");
+    }
 }
