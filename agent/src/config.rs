@@ -17,13 +17,17 @@ use thiserror::Error;
 pub use environment::from_environment;
 pub use file::from_file;
 pub use layer::{
-    Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
+    Protocol, Time, Tls,
 };
 
 use crate::{
     history::{SOCKET, Socket},
     names::KubeletAccess,
-    otlp::{ledger::Limits, registry::Tier},
+    otlp::{
+        ledger::Limits,
+        registry::{self, Tier},
+    },
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -67,6 +71,8 @@ pub struct Settings {
     pub kubelet: Option<KubeletAccess>,
     /// How much of culprits' names is told.
     pub culprit_names: CulpritNames,
+    /// How histograms are told.
+    pub histograms: registry::Histograms,
     /// Where the past is told, if anywhere.
     pub history: Option<Socket>,
     /// How metrics are sent.
@@ -126,6 +132,10 @@ impl Layer {
             service_name: self.service_name,
             kubelet: self.kubelet.map(kubelet).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
+            histograms: match self.histograms.unwrap_or_default() {
+                Histograms::Exponential => registry::Histograms::Exponential,
+                Histograms::Explicit => registry::Histograms::Explicit,
+            },
             history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,
             event_target: has_events.then(|| events.settle(EVENTS_PATH)).transpose()?,

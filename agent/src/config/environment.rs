@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clap::ValueEnum;
 
-use super::{Compression, ConfigError, Endpoint, Export, Layer, Protocol, Time, Tls};
+use super::{Compression, ConfigError, Endpoint, Export, Histograms, Layer, Protocol, Time, Tls};
 
 const OTLP: &str = "OTEL_EXPORTER_OTLP";
 
@@ -13,10 +13,6 @@ const OTLP: &str = "OTEL_EXPORTER_OTLP";
 pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, ConfigError> {
     let env = Environment { get };
     env.only("TEMPORALITY_PREFERENCE", "cumulative")?;
-    env.only(
-        "DEFAULT_HISTOGRAM_AGGREGATION",
-        "base2_exponential_bucket_histogram",
-    )?;
     let mut layer = Layer {
         interval: match env.one("CROSSTALK_INTERVAL") {
             None => env.milliseconds("OTEL_METRIC_EXPORT_INTERVAL")?,
@@ -35,6 +31,7 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
     layer.limits.series = env.number("CROSSTALK_MAX_SERIES")?;
     layer.limits.culprits = env.number("CROSSTALK_MAX_CULPRITS")?;
     layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
+    layer.histograms = env.histograms()?;
     layer.culprit_names = env.choice("CROSSTALK_CULPRIT_NAMES")?;
     layer.history.socket = env.one("CROSSTALK_HISTORY_SOCKET").map(Into::into);
     layer.history.group = env.one("CROSSTALK_HISTORY_GROUP");
@@ -104,6 +101,23 @@ impl Environment<'_> {
                 key_file: file("CLIENT_KEY"),
             },
         })
+    }
+
+    /// Ours, or else by the names that OpenTelemetry gives aggregations.
+    fn histograms(&self) -> Result<Option<Histograms>, ConfigError> {
+        let ours = self.choice("CROSSTALK_HISTOGRAMS")?;
+        let name = of_metrics("DEFAULT_HISTOGRAM_AGGREGATION");
+        let Some(text) = self.one(&name).filter(|_| ours.is_none()) else {
+            return Ok(ours);
+        };
+        match text.to_ascii_lowercase().as_str() {
+            "base2_exponential_bucket_histogram" => Ok(Some(Histograms::Exponential)),
+            "explicit_bucket_histogram" => Ok(Some(Histograms::Explicit)),
+            _ => {
+                let remedy = "give base2_exponential_bucket_histogram or explicit_bucket_histogram";
+                Err(wrong(&name, &text, remedy))
+            }
+        }
     }
 
     fn milliseconds(&self, name: &str) -> Result<Option<Time>, ConfigError> {

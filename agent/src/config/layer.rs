@@ -27,6 +27,8 @@ pub struct Layer {
     pub events: Option<bool>,
     /// How much of culprits' names is told.
     pub culprit_names: Option<CulpritNames>,
+    /// How histograms are told.
+    pub histograms: Option<Histograms>,
     /// What is told of the past.
     pub history: History,
     /// How metrics are sent, and events where nothing else is said.
@@ -164,6 +166,18 @@ pub enum CulpritNames {
     Kind,
 }
 
+/// How histograms are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Histograms {
+    /// As exponential ones
+    #[default]
+    Exponential,
+    /// With bounds at powers of two, for receivers that know no others
+    Explicit,
+}
+
 /// A length of time, more than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
@@ -199,6 +213,7 @@ impl Layer {
             kubelet: self.kubelet.or(below.kubelet),
             events: self.events.or(below.events),
             culprit_names: self.culprit_names.or(below.culprit_names),
+            histograms: self.histograms.or(below.histograms),
             history: History {
                 socket: self.history.socket.or(below.history.socket),
                 group: self.history.group.or(below.history.group),

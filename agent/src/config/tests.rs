@@ -27,7 +27,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, history, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, histograms, history, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -214,6 +214,21 @@ fn what_the_agent_cannot_do_is_said() {
     assert_eq!(environment(&[(name, "Cumulative")]), Ok(Layer::default()));
     let error = environment(&[(name, "delta")]).unwrap_err();
     expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` is no value for it; the agent has `cumulative` only: unset the variable"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn histograms_have_the_names_of_opentelemetry_too() {
+    let name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    let explicit = (name, "explicit_bucket_histogram");
+    let told = |variables: &[_]| environment(variables).map(|layer| layer.histograms);
+    assert_eq!(told(&[explicit]), Ok(Some(Histograms::Explicit)));
+    let ours = ("CROSSTALK_HISTOGRAMS", "exponential");
+    assert_eq!(told(&[explicit, ours]), Ok(Some(Histograms::Exponential)));
+    let error = environment(&[(name, "summary")]).unwrap_err();
+    assert!(
+        error.to_string().contains("explicit_bucket_histogram"),
+        "{error}"
+    );
 }
 
 /// The schema of a file, as it is published: UPDATE_EXPECT=1 writes it anew.

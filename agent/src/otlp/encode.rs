@@ -6,15 +6,15 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogram, Gauge, Metric, ResourceMetrics, ScopeMetrics,
-        Sum, metric::Data,
+        AggregationTemporality, ExponentialHistogram, Gauge, Histogram, Metric, ResourceMetrics,
+        ScopeMetrics, Sum, metric::Data,
     },
     resource,
 };
 
 use crate::otlp::{
     ledger::{Entity, Ledger, Series, Told, Whose},
-    registry::{Kind, METRICS, SCOPE, SCOPE_VERSION},
+    registry::{Histograms, Kind, METRICS, SCOPE, SCOPE_VERSION},
     resource::Resource,
 };
 
@@ -36,7 +36,7 @@ pub fn parts(ledger: &Ledger) -> impl Iterator<Item = Part> {
     let entities = ledger.entities();
     entities
         .filter(|(_, entity)| entity.series().len() > 0)
-        .map(|(whose, entity)| part(whose, entity, ledger.now()))
+        .map(|(whose, entity)| part(whose, entity, ledger))
 }
 
 /// A request that holds these entities.
@@ -46,13 +46,14 @@ pub fn request(parts: impl IntoIterator<Item = ResourceMetrics>) -> ExportMetric
     }
 }
 
-fn part(whose: &Whose, entity: &Entity, now: u64) -> Part {
+fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
+    let now = ledger.now();
     let mut metrics: Vec<Metric> = Vec::new();
     let mut points = 0;
     let mut latest = None;
     for (number, attributes, series) in entity.series() {
         if latest != Some(number) {
-            metrics.push(empty(number));
+            metrics.push(empty(number, ledger.histograms()));
             latest = Some(number);
         }
         let data = metrics.last_mut().and_then(|metric| metric.data.as_mut());
@@ -113,14 +114,18 @@ fn add(
                 let point = point::histogram(attributes, when, &amount);
                 histogram.data_points.extend(point);
             }
-            Data::Histogram(_) | Data::Summary(_) => {}
+            Data::Histogram(histogram) => {
+                let point = point::explicit_histogram(attributes, when, &amount);
+                histogram.data_points.extend(point);
+            }
+            Data::Summary(_) => {}
         }
         points += 1;
     }
     points
 }
 
-fn empty(number: usize) -> Metric {
+fn empty(number: usize, histograms: Histograms) -> Metric {
     let metric = &METRICS[number];
     let aggregation_temporality = AggregationTemporality::Cumulative.into();
     Metric {
@@ -132,6 +137,10 @@ fn empty(number: usize) -> Metric {
                 aggregation_temporality,
                 is_monotonic: true,
                 ..Sum::default()
+            }),
+            Kind::Histogram if histograms == Histograms::Explicit => Data::Histogram(Histogram {
+                aggregation_temporality,
+                ..Histogram::default()
             }),
             Kind::Histogram => Data::ExponentialHistogram(ExponentialHistogram {
                 aggregation_temporality,

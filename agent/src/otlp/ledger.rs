@@ -20,7 +20,7 @@ use crate::{
         amount::{Amount, Attributes, nanoseconds},
         culprit::Naming,
         measure::{Exported, Interval, Of, Own},
-        registry::{METRICS, Metric, Points, Source, Tier},
+        registry::{Histograms, METRICS, Metric, Points, Source, Tier},
         resource::{Host, Resource},
     },
     signal::episodes::{EpisodeUse, Observed, Victim},
@@ -80,6 +80,7 @@ pub struct Ledger {
     name_failures: BTreeMap<&'static str, u64>,
     exported: Exported,
     naming: Naming,
+    histograms: Histograms,
     /// What came to the accounts of episodes since the latest interval, by victim …
     episodes: BTreeMap<Key, Vec<EpisodeUse>>,
     /// … and of the host.
@@ -100,6 +101,7 @@ impl Ledger {
             name_failures: BTreeMap::new(),
             exported: Exported::default(),
             naming: Naming::default(),
+            histograms: Histograms::default(),
             episodes: BTreeMap::new(),
             host_episodes: Vec::new(),
             full: Duration::ZERO,
@@ -110,6 +112,17 @@ impl Ledger {
     #[must_use]
     pub fn naming(self, naming: Naming) -> Ledger {
         Ledger { naming, ..self }
+    }
+
+    /// The same, with histograms told like this.
+    #[must_use]
+    pub fn telling(self, histograms: Histograms) -> Ledger {
+        Ledger { histograms, ..self }
+    }
+
+    /// How histograms are told.
+    pub fn histograms(&self) -> Histograms {
+        self.histograms
     }
 
     /// Episodes of a second count with the next interval.

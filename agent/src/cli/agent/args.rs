@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::{
-    Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
+    Protocol, Time, Tls,
 };
 
 /// Observe on and on, and export metrics over OTLP.
@@ -63,6 +64,9 @@ struct Flags {
     /// How much of culprits' names is told [default: full]
     #[arg(long, value_enum, value_name = "HOW")]
     culprit_names: Option<CulpritNames>,
+    /// How histograms are told [default: exponential]
+    #[arg(long, value_enum, value_name = "HOW")]
+    histograms: Option<Histograms>,
     /// An attribute of all Resources; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     resource: Vec<(String, String)>,
@@ -121,6 +125,7 @@ impl Args {
             kubelet: flags.kubelet.clone(),
             events: flags.events,
             culprit_names: flags.culprit_names,
+            histograms: flags.histograms,
             export_events: None,
             history: History {
                 socket: flags.history_socket.clone(),

@@ -177,11 +177,14 @@ impl Agent {
         publish(&mut self.watch, &self.shared);
         let (old, name) = (std::mem::replace(&mut self.settings, settings), &self.name);
         let (old_host, host) = (host(name, &old), host(name, &self.settings));
-        if old_host != host || old.culprit_names != self.settings.culprit_names {
-            // Under other attributes they are other series.
-            *self.shared.ledger() = ledger(name, &self.settings);
-        } else {
+        let are_same = old_host == host
+            && old.culprit_names == self.settings.culprit_names
+            && old.histograms == self.settings.histograms;
+        if are_same {
             self.shared.ledger().set_limits(self.settings.limits);
+        } else {
+            // They are other series.
+            *self.shared.ledger() = ledger(name, &self.settings);
         }
         if old.history != self.settings.history {
             tracing::warn!("history.socket and history.group change when the agent starts again");
@@ -222,7 +225,8 @@ fn give_up_privileges(observer: &Observer, socket: Option<&Socket>) {
 
 fn ledger(name: &str, settings: &Settings) -> Ledger {
     let ledger = Ledger::new(host(name, settings), settings.limits);
-    ledger.naming(culprit_names(settings))
+    let ledger = ledger.naming(culprit_names(settings));
+    ledger.telling(settings.histograms)
 }
 
 /// Names are optional, and so is a thread to read them.

@@ -4,7 +4,7 @@ use agent_ebpf::bucket::{FIRST_INDEX, LAST_BUCKET, ZERO_BUCKET};
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
     metrics::v1::{
-        DataPointFlags, ExponentialHistogramDataPoint, NumberDataPoint,
+        DataPointFlags, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint,
         exponential_histogram_data_point::Buckets, number_data_point::Value,
     },
 };
@@ -112,6 +112,37 @@ pub(super) fn histogram(
     })
 }
 
+/// The same with a bucket for each octave: no count is divided among two. A value on a bound is in
+/// the bucket above it, where OTLP has it in the one below; of measured durations few are.
+pub(super) fn explicit_histogram(
+    attributes: &[KeyValue],
+    when: When,
+    amount: &Amount,
+) -> Option<HistogramDataPoint> {
+    let Amount::Histogram(counts, sum) = amount else {
+        return None;
+    };
+    let add = |counts: &[u64]| {
+        let counts = counts.iter();
+        counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
+    };
+    let octaves = counts[ZERO_BUCKET + 1..=LAST_BUCKET].chunks(1 << SCALE);
+    let bounds = (ZERO_BUCKET + 1..=LAST_BUCKET).step_by(1 << SCALE);
+    Some(HistogramDataPoint {
+        attributes: attributes.to_vec(),
+        start_time_unix_nano: when.start,
+        time_unix_nano: when.at,
+        count: add(&counts[..]),
+        sum: sum.map(seconds),
+        bucket_counts: std::iter::once(counts[ZERO_BUCKET])
+            .chain(octaves.map(add))
+            .collect(),
+        explicit_bounds: bounds.map(lower_bound).collect(),
+        flags: when.flags(),
+        ..HistogramDataPoint::default()
+    })
+}
+
 /// From the first bucket in use to the last.
 fn buckets(counts: &Counts) -> Buckets {
     let positive = &counts[ZERO_BUCKET + 1..=LAST_BUCKET];
@@ -138,6 +169,11 @@ mod tests {
     use super::*;
 
     fn encoded(durations: &[u64]) -> ExponentialHistogramDataPoint {
+        let (when, amount) = counted(durations);
+        histogram(&[], when, &amount).unwrap()
+    }
+
+    fn counted(durations: &[u64]) -> (When, Amount) {
         let mut counts = Counts::default();
         for ns in durations {
             counts.change()[of_ns(*ns)] += 1;
@@ -148,7 +184,7 @@ mod tests {
             is_stale: false,
         };
         let sum = durations.iter().sum();
-        histogram(&[], when, &Amount::Histogram(counts, Some(sum))).unwrap()
+        (when, Amount::Histogram(counts, Some(sum)))
     }
 
     #[test]
@@ -171,6 +207,20 @@ mod tests {
             let seconds = ns as f64 / 1e9;
             let around = lower * 0.999..upper * 1.001;
             prop_assert!(around.contains(&seconds), "{seconds} in {around:?}");
+        }
+
+        #[test]
+        fn an_explicit_bucket_holds_what_is_between_its_bounds(ns in 0u64..1 << 42) {
+            let (when, amount) = counted(&[ns]);
+            let point = explicit_histogram(&[], when, &amount).unwrap();
+            prop_assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+            prop_assert_eq!((point.count, point.bucket_counts.iter().sum::<u64>()), (1, 1));
+            let bucket = point.bucket_counts.iter().position(|count| *count == 1).unwrap();
+            let seconds = ns as f64 / 1e9;
+            let bounds = &point.explicit_bounds;
+            prop_assert!(bounds.get(bucket).is_none_or(|upper| seconds <= upper * 1.001));
+            let lower = bucket.checked_sub(1).and_then(|lower| bounds.get(lower));
+            prop_assert!(lower.is_none_or(|lower| seconds >= lower * 0.999));
         }
 
         #[test]
