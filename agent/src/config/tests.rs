@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use expect_test::{Expect, expect, expect_file};
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -261,5 +262,25 @@ fn files_that_are_read_have_the_schema() {
         let value: Value = serde_saphyr::from_str(wrong).unwrap();
         assert!(!validator.is_valid(&value), "{wrong}");
         assert!(file::parse("agent.yaml", wrong).is_err(), "{wrong}");
+    }
+}
+
+/// Lines that a file may have, right ones and others.
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ ]{0,4}(interval|limits|series|export|tls|ca_file|events|x): ?(10s|7|true|\\{\\}|\\[|~|[a-z\"']{0,5})",
+        "\\PC{0,20}",
+    ]
+}
+
+proptest! {
+    /// Whatever a file holds, there are settings or one sentence about it.
+    #[test]
+    fn any_text_is_settings_or_an_error(lines in prop::collection::vec(line(), 0..8)) {
+        let text = lines.join("\n");
+        if let Err(error) = file::parse("agent.yaml", &text).and_then(Layer::settle) {
+            let told = error.to_string();
+            prop_assert!(!told.contains('\n'), "{told:?}");
+        }
     }
 }
