@@ -23,11 +23,9 @@ pub(super) fn named(model: &Model) -> BTreeSet<usize> {
     let rows = table.rows.iter().enumerate();
     let lost = rows.filter(|(_, row)| has_lost(model, row));
     let mut named: BTreeSet<usize> = lost.map(|(number, _)| number).collect();
-    let culprits = table.blame.iter().filter(|blame| {
-        let victim = table.rows.get(blame.victim);
-        let waited = victim.map_or(0, |row| row.waited_ns(blame.resource));
-        named.contains(&blame.victim) && blame.ns as f64 >= CULPRIT_SHARE * waited as f64
-    });
+    let culprits = table.blame.iter();
+    let culprits =
+        culprits.filter(|blame| blame.share >= CULPRIT_SHARE && named.contains(&blame.victim));
     let culprits: Vec<usize> = culprits.map(|blame| blame.culprit).collect();
     named.extend(culprits);
     named
@@ -63,20 +61,19 @@ fn lost_ns(usage: &Usage) -> u64 {
 }
 
 /// The same interval with the others as one row.
-pub(super) fn with_others_together(model: Model, is_named: &dyn Fn(&Key) -> bool) -> Model {
+pub(super) fn with_others_together(model: &Model, is_named: &dyn Fn(&Key) -> bool) -> Model {
     let stays = |row: &Row| {
         let is_own = matches!(row.kind, Kind::Host | Kind::Kernel | Kind::Device);
         is_own || (row.key != Key::Other && is_named(&row.key))
     };
-    let Table { rows, blame } = model.entities;
     let mut kept: Vec<Row> = Vec::new();
     let mut others: Option<Row> = None;
     // The others come last, as their key does.
-    let mut place_of: Vec<Option<usize>> = Vec::with_capacity(rows.len());
-    for row in rows {
-        if stays(&row) {
+    let mut place_of: Vec<Option<usize>> = Vec::with_capacity(model.entities.rows.len());
+    for row in &model.entities.rows {
+        if stays(row) {
             place_of.push(Some(kept.len()));
-            kept.push(row);
+            kept.push(row.clone());
             continue;
         }
         place_of.push(None);
@@ -89,7 +86,7 @@ pub(super) fn with_others_together(model: Model, is_named: &dyn Fn(&Key) -> bool
     kept.extend(others);
     let place = |number: usize| place_of.get(number).copied().flatten().unwrap_or(last);
     let mut sums: BTreeMap<_, u64> = BTreeMap::new();
-    for part in blame {
+    for part in &model.entities.blame {
         let pair = (place(part.victim), part.resource, place(part.culprit));
         let sum = sums.entry(pair).or_default();
         *sum = sum.saturating_add(part.ns);
@@ -101,12 +98,19 @@ pub(super) fn with_others_together(model: Model, is_named: &dyn Fn(&Key) -> bool
     let blame = blame.collect();
     Model {
         entities: Table { rows: kept, blame },
-        ..model
+        cgroups: Table::default(),
+        host: model.host.clone(),
+        disks: model.disks.clone(),
+        accounting: model.accounting.clone(),
+        unknown: model.unknown.clone(),
+        start: model.start,
+        length: model.length,
+        abilities: model.abilities,
     }
 }
 
 /// A row without anything that is one entity's alone.
-fn anonymous(row: Row) -> Row {
+fn anonymous(row: &Row) -> Row {
     Row {
         key: Key::Other,
         kind: Kind::Other,
@@ -114,21 +118,21 @@ fn anonymous(row: Row) -> Row {
         path: "other".into(),
         cgroup: None,
         labels: Labels::default(),
-        usage: row.usage,
+        usage: row.usage.clone(),
         waiting: row.waiting,
         entitled_s: None,
         contract_s: None,
         quota_cpus: None,
         cpuset: None,
         bandwidth: None,
-        disk: row.disk,
+        disk: row.disk.clone(),
         io: None,
     }
 }
 
-fn joined(mut sum: Row, row: Row) -> Row {
-    sum.usage = sum.usage.zip(row.usage).map(|(mut sum, more)| {
-        sum.add(&more);
+fn joined(mut sum: Row, row: &Row) -> Row {
+    sum.usage = sum.usage.zip(row.usage.as_ref()).map(|(mut sum, more)| {
+        sum.add(more);
         sum
     });
     sum.waiting = sum.waiting.zip(row.waiting).map(|(sum, more)| WaitingNow {
@@ -136,7 +140,7 @@ fn joined(mut sum: Row, row: Row) -> Row {
         longest: sum.longest.max(more.longest),
         total: sum.total.saturating_add(more.total),
     });
-    let disk = sum.disk.zip(row.disk);
-    sum.disk = disk.map(|(sum, more)| together(sum, &more));
+    let disk = sum.disk.zip(row.disk.as_deref());
+    sum.disk = disk.map(|(sum, more)| together(sum, more));
     sum
 }

@@ -200,13 +200,13 @@ impl Store {
             for slice in unpack(&fresh.packed.bytes)? {
                 let from = slice.from;
                 let second = slice.model(&names)?;
-                minute.push(second.clone());
                 let is_named = |key: &Key| {
                     let number = self.names.find(key);
                     number.is_some_and(|number| around.contains(&number))
                 };
-                let second = with_others_together(second, &is_named);
-                seconds.push(Slice::of(&second, from, &mut self.names)?);
+                let of_named = with_others_together(&second, &is_named);
+                seconds.push(Slice::of(&of_named, from, &mut self.names)?);
+                minute.push(second);
             }
         }
         let bytes = pack(&seconds, Compression::default())?;

@@ -3,7 +3,10 @@
 //! What is counted adds up, what is a state is as it was last, and what one of the intervals does
 //! not know is unknown of them all. A row that an interval does not have did nothing in it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use crate::model::{
     Model, Unknown,
@@ -24,7 +27,7 @@ pub struct Consecutive {
 /// Rows of one table.
 #[derive(Debug, Default)]
 struct Rows {
-    number_of: BTreeMap<Key, usize>,
+    number_of: HashMap<Key, usize>,
     all: Vec<Known>,
     /// By victim, resource and culprit.
     blame: BTreeMap<(usize, Resource, usize), u64>,
@@ -132,9 +135,11 @@ impl Rows {
             Resource::Disk(_) => true,
         };
         // In the order of keys, as rows of a table are.
+        let mut in_order: Vec<usize> = (0..rows.len()).collect();
+        in_order.sort_by(|one, other| rows[*one].row.key.cmp(&rows[*other].row.key));
         let mut place_of = vec![0; rows.len()];
-        for (place, number) in self.number_of.values().enumerate() {
-            place_of[*number] = place;
+        for (place, number) in in_order.into_iter().enumerate() {
+            place_of[number] = place;
         }
         let known = self.blame.into_iter();
         let known = known.filter(|((victim, resource, _), _)| is_known(*victim, *resource));

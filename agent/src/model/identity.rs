@@ -65,7 +65,7 @@ pub struct Identity {
 }
 
 /// The name of a row that stays the same over the life of a host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Key {
     /// An entity, by the path of its boundary.
     Entity(OsString),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        disk::{DiskUse, IoUse, on_device},
+        disk::{DiskUse, IoUse},
         identity::{Key, Kind, kernel_name, path_text},
         labels::Labels,
         usage::Usage,
@@ -114,8 +114,10 @@ impl Row {
         match resource {
             Resource::Cpu => self.usage.as_ref().map_or(0, |usage| usage.wait.total()),
             Resource::Disk(device) => {
-                let usage = on_device(self.disk.as_deref().unwrap_or_default(), device);
-                usage.map_or(0, |usage| usage.wait.total())
+                let uses = self.disk.iter().flatten();
+                let there = uses.filter(|part| part.device == device);
+                let known = there.filter_map(|part| part.usage.as_ref());
+                known.fold(0, |sum, usage| sum.saturating_add(usage.wait.total()))
             }
         }
     }

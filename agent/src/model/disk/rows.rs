@@ -77,6 +77,9 @@ fn whole_wait(uses: &Uses, device: DeviceId) -> u64 {
 
 /// What two rows did, or one in two intervals.
 pub(crate) fn together(one: Vec<DiskUse>, other: &[DiskUse]) -> Vec<DiskUse> {
+    if other.is_empty() {
+        return one;
+    }
     let mut all: Uses = one
         .into_iter()
         .map(|part| ((part.device, part.operation), part.usage))
