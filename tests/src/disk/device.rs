@@ -50,6 +50,13 @@ impl Device {
         text.trim().to_owned()
     }
 
+    /// Its size.
+    pub fn kibibytes(&self) -> u64 {
+        let text = fs::read_to_string(self.attribute("size")).expect("a device has a size");
+        let sectors: u64 = text.trim().parse().expect("a number");
+        sectors * SECTOR / 1024
+    }
+
     /// Its requests since it was made.
     pub fn stat(&self) -> Stat {
         let text = fs::read_to_string(self.attribute("stat")).expect("a device has statistics");

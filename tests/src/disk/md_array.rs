@@ -35,6 +35,10 @@ impl MdArray {
         for (slot, part) in parts.into_iter().enumerate() {
             array.set("new_dev", &part.number());
             array.set(&format!("dev-{}/slot", part.name()), &slot.to_string());
+            array.set(
+                &format!("dev-{}/size", part.name()),
+                &part.kibibytes().to_string(),
+            );
         }
         array.set("array_state", "active");
         Some(array)
