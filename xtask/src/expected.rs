@@ -97,6 +97,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_missing_receiver_is_no_matter_of_the_kernel() {
+        let lacking = |capability: &str| Unsupported {
+            test: "a".into(),
+            capability: capability.into(),
+        };
+        assert!(is_receiver(&lacking("the receiver rotel")));
+        assert!(!is_receiver(&lacking("a steal clock")));
+    }
+
+    #[test]
     fn both_more_and_less_than_expected_is_told() {
         let found = [
             Unsupported {
