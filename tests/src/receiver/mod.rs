@@ -36,7 +36,7 @@ fn free_port() -> u16 {
 }
 
 /// Asks again and again; panics after half a minute.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(
