@@ -34,6 +34,14 @@ pub struct Names {
     pub rounds: u64,
 }
 
+impl Names {
+    /// Whether there is a source that could tell more.
+    pub fn can_tell(&self) -> bool {
+        let is_there = |source: &SourceHealth| source.state != SourceState::Absent;
+        self.sources.iter().any(is_there)
+    }
+}
+
 /// How a source is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceHealth {

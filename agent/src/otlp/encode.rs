@@ -35,7 +35,7 @@ pub struct Part {
 pub fn parts(ledger: &Ledger) -> impl Iterator<Item = Part> {
     let entities = ledger.entities();
     entities
-        .filter(|(_, entity)| entity.series().len() > 0)
+        .filter(|(_, entity)| entity.is_due(ledger.now()))
         .map(|(whose, entity)| part(whose, entity, ledger))
 }
 

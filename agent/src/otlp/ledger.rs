@@ -40,6 +40,8 @@ pub enum Whose {
     Host,
     /// An entity's.
     Entity(Key),
+    /// An entity's under the Resource that it had until a time, nanoseconds of Unix time.
+    Former(Key, u64),
 }
 
 /// What is told, and of whom.
@@ -81,6 +83,8 @@ pub struct Ledger {
     exported: Exported,
     naming: Naming,
     histograms: Histograms,
+    /// For names.
+    patience: Duration,
     /// What came to the accounts of episodes since the latest interval, by victim …
     episodes: BTreeMap<Key, Vec<EpisodeUse>>,
     /// … and of the host.
@@ -102,6 +106,7 @@ impl Ledger {
             exported: Exported::default(),
             naming: Naming::default(),
             histograms: Histograms::default(),
+            patience: Duration::ZERO,
             episodes: BTreeMap::new(),
             host_episodes: Vec::new(),
             full: Duration::ZERO,
@@ -112,6 +117,21 @@ impl Ledger {
     #[must_use]
     pub fn naming(self, naming: Naming) -> Ledger {
         Ledger { naming, ..self }
+    }
+
+    /// The same, which holds back a new container for so long while its name may still be told: under
+    /// another name its series would be others.
+    #[must_use]
+    pub fn waiting_for_names(self, patience: Duration) -> Ledger {
+        Ledger { patience, ..self }
+    }
+
+    /// Waits for no name any more.
+    pub fn stop_waiting(&mut self) {
+        self.patience = Duration::ZERO;
+        for entity in self.entities.values_mut() {
+            entity.held_until = 0;
+        }
     }
 
     /// The same, with histograms told like this.
@@ -176,7 +196,7 @@ impl Ledger {
                 episodes: episodes.get(&row.key).map_or(&[], Vec::as_slice),
                 naming: &naming,
             };
-            self.add_row(&of, span, &mut room);
+            self.add_row(&of, names, span, &mut room);
         }
         self.end_others(model);
         let own = Own {
@@ -203,7 +223,7 @@ impl Ledger {
         let host = &self.host;
         let resource = || match whose {
             Whose::Agent => host.agent(),
-            Whose::Host | Whose::Entity(_) => host.itself(),
+            Whose::Host | Whose::Entity(_) | Whose::Former(..) => host.itself(),
         };
         let entity = self.entities.entry(whose.clone());
         let entity = entity.or_insert_with(|| Entity::new(resource()));
@@ -230,15 +250,36 @@ impl Ledger {
         sources.collect()
     }
 
-    fn add_row(&mut self, of: &Of<'_>, span: Span, room: &mut usize) {
+    /// Under another Resource its series are others: those that were told end, and others begin at 0,
+    /// so that nothing counts twice.
+    fn rename(&mut self, key: &Key, resource: &Resource, span: Span) -> Entity {
+        let mut renamed = Entity::new(resource.clone());
+        let Some(mut old) = self.entities.remove(&Whose::Entity(key.clone())) else {
+            return renamed;
+        };
+        if !old.was_told() || old.resource == *resource {
+            old.resource.clone_from(resource);
+            return old;
+        }
+        renamed.affected = old.affected;
+        old.end();
+        let former = Whose::Former(key.clone(), span.start);
+        self.entities.insert(former, old);
+        renamed
+    }
+
+    fn add_row(&mut self, of: &Of<'_>, names: &Names, span: Span, room: &mut usize) {
         let whose = Whose::Entity(of.row.key.clone());
         let is_new = !self.entities.contains_key(&whose);
-        let (host, limits) = (&self.host, self.limits);
-        let entity = self.entities.entry(whose.clone());
-        // Names are told when they are, and may change.
-        let resource = host.entity(of.row);
-        let entity = entity.or_insert_with(|| Entity::new(Resource::default()));
-        entity.resource = resource;
+        let resource = self.host.entity(of.row);
+        let renamed = self.rename(&of.row.key, &resource, span);
+        let (limits, patience) = (self.limits, self.patience);
+        let entity = self.entities.entry(whose.clone()).or_insert(renamed);
+        if !of.row.lacks_name() {
+            entity.held_until = 0;
+        } else if is_new && names.can_tell() {
+            entity.held_until = span.end + nanoseconds(patience);
+        }
         entity.begin(span.end);
         entity.affected |= admission::is_affected(of.row, span.seconds);
         let tier = if entity.affected {

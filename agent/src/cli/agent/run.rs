@@ -34,6 +34,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// Meanwhile many cgroups run for the first time: they are given room so many times.
 const WARM_UP_STEPS: u32 = 5;
 
+/// Sources of names are read every ten seconds, and when a new container turns up.
+const PATIENCE_FOR_NAMES: Duration = Duration::from_secs(20);
+
 /// A running agent.
 struct Agent {
     settings: Settings,
@@ -203,6 +206,7 @@ impl Agent {
         supervision::stopping(self.settings.shutdown_timeout);
         self.read();
         self.events.stop(&self.shared);
+        self.shared.ledger().stop_waiting();
         publish(&mut self.watch, &self.shared);
         // Nothing stays attached while a receiver takes its time.
         drop(self.watch);
@@ -226,7 +230,8 @@ fn give_up_privileges(observer: &Observer, socket: Option<&Socket>) {
 fn ledger(name: &str, settings: &Settings) -> Ledger {
     let ledger = Ledger::new(host(name, settings), settings.limits);
     let ledger = ledger.naming(culprit_names(settings));
-    ledger.telling(settings.histograms)
+    let ledger = ledger.telling(settings.histograms);
+    ledger.waiting_for_names(PATIENCE_FOR_NAMES)
 }
 
 /// Names are optional, and so is a thread to read them.

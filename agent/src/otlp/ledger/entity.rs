@@ -40,6 +40,8 @@ pub struct Entity {
     pub life: Life,
     /// The end of the latest interval that it had.
     pub last: u64,
+    /// Until then it is not told while it lives, nanoseconds of Unix time: its name may come.
+    pub(super) held_until: u64,
     series: BTreeMap<(usize, Attributes), Series>,
 }
 
@@ -50,6 +52,7 @@ impl Entity {
             affected: false,
             life: Life::Alive,
             last: 0,
+            held_until: 0,
             series: BTreeMap::new(),
         }
     }
@@ -97,6 +100,16 @@ impl Entity {
         });
         series.total.add(more);
         series.at = span.end;
+    }
+
+    /// Whether a receiver knows of it.
+    pub(super) fn was_told(&self) -> bool {
+        self.series.values().any(|series| series.is_known)
+    }
+
+    /// Whether it is to be told now.
+    pub fn is_due(&self, now: u64) -> bool {
+        !self.series.is_empty() && (self.life != Life::Alive || self.held_until <= now)
     }
 
     /// Series in the order of metrics.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     entity::identify,
+    model::Identity,
     model::{Resource, fixture::Scene},
     otlp::{
         encode,
@@ -309,5 +310,98 @@ proptest! {
             prop_assert!(own.count() <= culprits);
             before = now;
         }
+    }
+}
+
+/// What is told of a container, by its name and life.
+fn told(course: &Course) -> Vec<(String, Life, u64)> {
+    let parts = encode::parts(&course.ledger);
+    let parts = parts.filter(|part| matches!(part.whose, Whose::Entity(_) | Whose::Former(..)));
+    let told = parts.map(|part| {
+        let entity = &course.ledger.entities[&part.whose];
+        let run = entity.series().find_map(|(metric, _, series)| {
+            let is_run = METRICS[metric].name == RUN;
+            series.total.ns().filter(|_| is_run)
+        });
+        let name = entity.resource["crosstalk.entity.name"].clone();
+        (name, entity.life, run.unwrap_or(0))
+    });
+    told.collect()
+}
+
+#[test]
+fn a_name_that_comes_late_begins_other_series_and_ends_the_old_ones() {
+    let mut course = Course::new(Limits::default());
+    let web = course.cgroup(2, "/web.service");
+    let mut name = "at first".to_owned();
+    let step = |course: &mut Course, name: &str| {
+        course.scene.ran(web, 1.0);
+        let identify = |path: &std::ffi::OsStr| Identity {
+            name: name.to_owned(),
+            ..identify(path)
+        };
+        let model = Model::new(&course.scene.before, &course.scene.after, &identify);
+        course.ledger.add(&model, &Names::default());
+        course.scene.before = course.scene.after.clone();
+        course.scene.after.monotonic += Duration::from_secs(10);
+        course.scene.after.wall += Duration::from_secs(10);
+    };
+    // Nobody was told: another name is no matter.
+    step(&mut course, &name);
+    name = "named".into();
+    step(&mut course, &name);
+    assert_eq!(
+        told(&course),
+        [("named".into(), Life::Alive, 2_000_000_000)]
+    );
+    course.take();
+    step(&mut course, &name);
+    name = "renamed".into();
+    step(&mut course, &name);
+    let mut both = told(&course);
+    both.sort_by_key(|(name, ..)| name.clone());
+    assert_eq!(
+        both,
+        [
+            ("named".into(), Life::Ending, 3_000_000_000),
+            ("renamed".into(), Life::Alive, 1_000_000_000),
+        ]
+    );
+    for _ in 0..2 {
+        course.take();
+        step(&mut course, &name);
+    }
+    assert_eq!(told(&course).len(), 1, "the old one has ended");
+}
+
+#[test]
+fn a_container_waits_for_its_name_unless_it_ends() {
+    let there = Names {
+        sources: vec![crate::names::SourceHealth {
+            name: "pods_api",
+            state: crate::names::SourceState::Failed("not yet".into()),
+            failures: 1,
+        }],
+        ..Names::default()
+    };
+    let id = "ab".repeat(32);
+    for (names, is_held) in [(&there, true), (&Names::default(), false)] {
+        let mut course = Course::new(Limits::default());
+        course.ledger = course.ledger.waiting_for_names(Duration::from_secs(20));
+        let container = course.cgroup(2, &format!("/docker-{id}.scope"));
+        let mut alive = Vec::new();
+        for _ in 0..4 {
+            course.scene.ran(container, 1.0);
+            let model = Model::new(&course.scene.before, &course.scene.after, &identify);
+            course.ledger.add(&model, names);
+            alive.push(!told(&course).is_empty());
+            course.scene.before = course.scene.after.clone();
+            course.scene.after.monotonic += Duration::from_secs(10);
+            course.scene.after.wall += Duration::from_secs(10);
+        }
+        let expected = [!is_held, !is_held, true, true];
+        assert_eq!(alive, expected);
+        course.ledger.stop_waiting();
+        assert!(!told(&course).is_empty());
     }
 }
