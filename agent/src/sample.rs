@@ -7,7 +7,7 @@ pub mod disk;
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::OsStr,
     fmt,
     ops::Deref,
     sync::{Arc, LazyLock},
@@ -261,8 +261,9 @@ pub enum Quota {
 /// The limits and counters of one cgroup in the hierarchy that owns `cpu`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cgroup {
-    /// Path from the hierarchy's root, starting with `/`; the root itself is `/`. Any bytes.
-    pub path: OsString,
+    /// Path from the hierarchy's root, starting with `/`; the root itself is `/`. Any bytes. Samples
+    /// share it.
+    pub path: Arc<OsStr>,
     /// The parent; `None` for the root.
     pub parent: Option<CgroupId>,
     /// Weight in the kernel's units: 1024 is the default of both cgroup versions.

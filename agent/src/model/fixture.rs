@@ -51,7 +51,7 @@ impl Scene {
         let root = id == ROOT;
         let cgroup = Cgroup {
             parent: (!root).then(|| self.parent(&path)),
-            path,
+            path: path.into(),
             weight: (!root).then_some(1024),
             quota: (!root).then_some(Quota::Unlimited),
             cpuset: None,
@@ -136,7 +136,7 @@ impl Scene {
             .after
             .cgroups
             .iter()
-            .find(|(_, cgroup)| cgroup.path == parent)
+            .find(|(_, cgroup)| *cgroup.path == *parent)
             .unwrap();
         *id
     }

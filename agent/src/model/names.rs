@@ -61,7 +61,7 @@ impl<'a> Names<'a> {
             before: &before.cgroups,
             after: &after.cgroups,
             disk: disks.map(|disk: &Disk| &disk.cgroups).collect(),
-            ids: known.map(|(id, c)| (c.path.as_os_str(), *id)).collect(),
+            ids: known.map(|(id, c)| (&*c.path, *id)).collect(),
             identify,
         }
     }

@@ -254,7 +254,7 @@ impl Disks {
                 .then(|| figures(tree, version, id))
                 .flatten();
             Some(DiskCgroup {
-                path: tree.path(id)?.to_owned(),
+                path: tree.shared_path(id)?,
                 parent: tree.parent(id),
                 figures,
                 is_new: !self.first.contains(&id),

@@ -1,6 +1,6 @@
 //! Block I/O at one instant.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, time::Duration};
+use std::{collections::BTreeMap, ffi::OsStr, fmt, sync::Arc, time::Duration};
 
 use agent_ebpf::block::Operation;
 use serde::{Deserialize, Serialize};
@@ -197,7 +197,7 @@ pub struct IoPressure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskCgroup {
     /// Path from that hierarchy's root; any bytes.
-    pub path: OsString,
+    pub path: Arc<OsStr>,
     /// The one above; `None` for the root.
     pub parent: Option<CgroupId>,
     /// Read for those that had requests and those above them.

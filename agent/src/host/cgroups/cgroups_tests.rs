@@ -79,7 +79,7 @@ fn look_up(cgroups: &Cgroups, path: &str) -> Option<CgroupId> {
     cgroups
         .tree
         .iter()
-        .find(|(_, known, _)| *known == path)
+        .find(|(_, known, _)| ***known == *path)
         .map(|(id, _, _)| id)
 }
 

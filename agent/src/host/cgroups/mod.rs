@@ -14,6 +14,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -165,12 +166,17 @@ impl Cgroups {
     /// Paths of all that exist.
     pub fn paths(&self) -> BTreeSet<&OsStr> {
         let all = self.tree.iter().filter(|(id, ..)| self.exists(*id));
-        all.map(|(_, path, _)| path).collect()
+        all.map(|(_, path, _)| &**path).collect()
     }
 
     /// The path of a cgroup from the hierarchy's root.
     pub fn path(&self, id: CgroupId) -> Option<&OsStr> {
-        self.tree.path(id)
+        self.tree.path(id).map(|path| &**path)
+    }
+
+    /// The same, to be kept.
+    pub fn shared_path(&self, id: CgroupId) -> Option<Arc<OsStr>> {
+        self.tree.path(id).cloned()
     }
 
     /// The folder of a cgroup, to read other files of it.
@@ -197,10 +203,10 @@ impl Cgroups {
             .collect()
     }
 
-    fn cgroup(&self, id: CgroupId, path: &OsStr, parent: Option<CgroupId>) -> Cgroup {
+    fn cgroup(&self, id: CgroupId, path: &Arc<OsStr>, parent: Option<CgroupId>) -> Cgroup {
         let settings = self.settings.get(&id).map(|(_, settings)| settings);
         Cgroup {
-            path: path.to_owned(),
+            path: Arc::clone(path),
             parent,
             weight: settings.and_then(|settings| settings.weight),
             quota: settings.and_then(|settings| settings.quota),

@@ -14,6 +14,7 @@ use std::{
         fs::MetadataExt,
     },
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,7 +36,8 @@ pub(super) struct Tree {
 
 #[derive(Debug)]
 struct Known {
-    path: OsString,
+    /// Samples share it.
+    path: Arc<OsStr>,
     parent: Option<CgroupId>,
     children: Vec<CgroupId>,
     /// The last scan that saw it.
@@ -50,7 +52,7 @@ struct Found {
     links: u64,
     parent: Option<CgroupId>,
     /// `None`: as known.
-    path: Option<OsString>,
+    path: Option<Arc<OsStr>>,
 }
 
 impl Tree {
@@ -69,7 +71,7 @@ impl Tree {
         })?;
         self.round += 1;
         let mut changes = Changes::default();
-        let path = (!self.known.contains_key(&id)).then(|| OsString::from("/"));
+        let path = (!self.known.contains_key(&id)).then(|| Arc::from(OsStr::new("/")));
         let mut pending = vec![Found {
             id,
             links,
@@ -122,7 +124,7 @@ impl Tree {
             .map(|(id, _)| id)
             .filter(|id| self.contains(*id));
         self.known.entry(id).or_insert_with(|| Known {
-            path,
+            path: path.into(),
             parent,
             children: Vec::new(),
             round: self.round,
@@ -138,8 +140,8 @@ impl Tree {
         self.known.contains_key(&id)
     }
 
-    pub(super) fn path(&self, id: CgroupId) -> Option<&OsStr> {
-        self.known.get(&id).map(|known| known.path.as_os_str())
+    pub(super) fn path(&self, id: CgroupId) -> Option<&Arc<OsStr>> {
+        self.known.get(&id).map(|known| &known.path)
     }
 
     /// The path, unless the cgroup is gone: a new one may have taken it.
@@ -156,10 +158,10 @@ impl Tree {
         folder(&self.mount, path)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (CgroupId, &OsStr, Option<CgroupId>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CgroupId, &Arc<OsStr>, Option<CgroupId>)> {
         self.known
             .iter()
-            .map(|(id, known)| (*id, known.path.as_os_str(), known.parent))
+            .map(|(id, known)| (*id, &known.path, known.parent))
     }
 
     fn note(&mut self, found: Found, changes: &mut Changes) {
@@ -169,7 +171,7 @@ impl Tree {
         let round = self.round;
         let known = self.known.entry(id).or_insert_with(|| {
             changes.added.push(id);
-            let path = path.clone().unwrap_or_default();
+            let path = path.clone().unwrap_or_else(|| Arc::from(OsStr::new("")));
             Known {
                 path,
                 parent,
@@ -243,7 +245,7 @@ impl Tree {
             let Ok((id, links)) = look(&entry.path()) else {
                 continue;
             };
-            let path = Some(join(path, &entry.file_name()));
+            let path = Some(join(path, &entry.file_name()).into());
             found.push(Found {
                 id,
                 links,

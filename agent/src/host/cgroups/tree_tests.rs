@@ -34,7 +34,9 @@ fn change(root: &Path, random: &mut Random) {
 fn existing(tree: &Tree) -> Vec<OsString> {
     let exists = |id: &CgroupId| tree.existing_path(*id).is_some();
     let ids = tree.known.keys().filter(|id| exists(id));
-    let mut paths: Vec<OsString> = ids.map(|id| tree.path(*id).unwrap().to_owned()).collect();
+    let mut paths: Vec<OsString> = ids
+        .map(|id| tree.path(*id).unwrap().to_os_string())
+        .collect();
     paths.sort();
     paths
 }

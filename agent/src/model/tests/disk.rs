@@ -282,7 +282,7 @@ fn a_path_that_was_given_up_joins_nothing() {
     let mut scene = Scene::new(1);
     let vda = scene.disk(0, "vda");
     scene.cgroup(3, "/old");
-    scene.after.cgroups.get_mut(&CgroupId(3)).unwrap().path = "/new".into();
+    scene.after.cgroups.get_mut(&CgroupId(3)).unwrap().path = OsStr::new("/new").into();
     let owner = scene.disk_cgroup(70, "/old");
     scene.requests(reads(owner, vda), 1, [0.0, 0.001]);
     let model = scene.model();

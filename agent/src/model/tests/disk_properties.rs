@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ffi::OsStr, time::Duration};
 
 use agent_ebpf::block::Operation;
 use proptest::prelude::*;
@@ -126,7 +126,7 @@ fn cgroups() -> impl Strategy<Value = BTreeMap<CgroupId, DiskCgroup>> {
         any::<bool>(),
     );
     let cgroup = cgroup.prop_map(|(path, parent, figures, is_new)| DiskCgroup {
-        path: PATHS[path].into(),
+        path: OsStr::new(PATHS[path]).into(),
         parent: parent.map(CgroupId),
         figures,
         is_new,
