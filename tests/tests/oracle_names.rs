@@ -13,7 +13,10 @@ use tests::shape::{Mode, Shape};
 use tests::stage::observe;
 
 fn spinner(cgroup: &Cgroup) -> Load {
-    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(3));
+    start(Shape::new(Mode::Spin).wall(Duration::from_secs(3)), cgroup)
+}
+
+fn start(shape: Shape, cgroup: &Cgroup) -> Load {
     Plan::new(shape, cgroup)
         .on(&[test_cpu()])
         .start()
@@ -71,9 +74,11 @@ fn containers_have_names_and_relations() {
     let names = names.expect("a row about names");
     assert_eq!(names["status"], "active", "{names}");
 
-    let mut load = spinner(&web.cgroup);
+    // However long the agent takes to start.
+    let mut load = start(Shape::new(Mode::Spin), &web.cgroup);
     load.go();
     let resource = resource_of(&web.id);
+    load.stop();
     for (key, expected) in [
         ("k8s.namespace.name", Some("shop")),
         ("k8s.pod.name", Some("checkout-7d9f-x2")),
