@@ -79,17 +79,20 @@ fn close(what: &str, ours: f64, theirs: f64) {
     );
 }
 
-/// Runs two loads against each other; what the kernel booked for them.
-fn stage(groups: &[Cgroup; 2]) -> [Sched; 2] {
+/// Two loads that wait for their start.
+fn loads(groups: &[Cgroup; 2]) -> [Load; 2] {
     let shape = || Shape::new(Mode::Spin).wall(Duration::from_secs(4));
-    let start = |group: &Cgroup| {
+    groups.each_ref().map(|group: &Cgroup| {
         let plan = Plan::new(shape(), group).on(&[test_cpu()]);
         plan.start().expect("the load starts")
-    };
-    let mut loads = groups.each_ref().map(start);
+    })
+}
+
+/// Runs them against each other; what the kernel booked for them.
+fn run(loads: &mut [Load; 2], groups: &[Cgroup; 2]) -> [Sched; 2] {
     let before = groups.each_ref().map(Snapshot::at_rest);
     loads.iter_mut().for_each(Load::go);
-    for load in &mut loads {
+    for load in loads {
         load.wait_done().unwrap_or_else(|error| panic!("{error}"));
     }
     let mut before = before.iter();
@@ -126,6 +129,9 @@ fn ask_until_told(place: &Place, groups: &[Cgroup; 2], truth: &[Sched; 2]) -> Do
 #[test]
 fn who_was_hurt_is_told_afterwards_to_who_may_load_nothing() {
     let place = Place::new();
+    // They start before the agent and end after it was asked: no more than their run is told.
+    let groups = [Cgroup::new(), Cgroup::new()].map(|group| group.expect("a cgroup"));
+    let mut loads = loads(&groups);
     let sink = Sink::start(Protocol::Grpc, &[]);
     let endpoint = sink.endpoint();
     let group = NOBODY.to_string();
@@ -141,9 +147,9 @@ fn who_was_hurt_is_told_afterwards_to_who_may_load_nothing() {
         "--history-group",
         &group,
     ]);
-    let groups = [Cgroup::new(), Cgroup::new()].map(|group| group.expect("a cgroup"));
-    let truth = stage(&groups);
+    let truth = run(&mut loads, &groups);
     let told = ask_until_told(&place, &groups, &truth);
+    drop(loads);
     assert_eq!(told.0["interval"]["source"], "history");
     assert_eq!(
         told.0["interval"]["complete"], false,
