@@ -24,10 +24,7 @@ pub use layer::{
 use crate::{
     history::{SOCKET, Socket},
     names::KubeletAccess,
-    otlp::{
-        ledger::Limits,
-        registry::{self, Tier},
-    },
+    otlp::{ledger::Limits, registry::Tier},
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -72,7 +69,7 @@ pub struct Settings {
     /// How much of culprits' names is told.
     pub culprit_names: CulpritNames,
     /// How histograms are told.
-    pub histograms: registry::Histograms,
+    pub histograms: Histograms,
     /// Where the past is told, if anywhere.
     pub history: Option<Socket>,
     /// How metrics are sent.
@@ -132,10 +129,7 @@ impl Layer {
             service_name: self.service_name,
             kubelet: self.kubelet.map(kubelet).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
-            histograms: match self.histograms.unwrap_or_default() {
-                Histograms::Exponential => registry::Histograms::Exponential,
-                Histograms::Explicit => registry::Histograms::Explicit,
-            },
+            histograms: self.histograms.unwrap_or_default(),
             history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,
             event_target: has_events.then(|| events.settle(EVENTS_PATH)).transpose()?,

@@ -297,16 +297,8 @@ fn requests_that_complete_in_pieces_count_once() {
 /// However often a request is issued, it is one, and lasts from its creation to its last completion.
 #[test]
 fn requests_that_are_tried_again_count_once() {
-    for (test, shared) in [
-        (
-            "requests_that_are_tried_again_count_once",
-            &shared().retried,
-        ),
-        (
-            "requests_that_are_tried_again_count_once",
-            &shared().put_back,
-        ),
-    ] {
+    let test = "requests_that_are_tried_again_count_once";
+    for shared in [&shared().retried, &shared().put_back] {
         if let Some(came) = came(shared, test) {
             assert_eq!(came.tally.errors, 0, "{:?}", came.tally);
             row(&came.path).assert_tally(&came.path, "read", came.tally);

@@ -12,9 +12,10 @@ use opentelemetry_proto::tonic::{
     resource,
 };
 
+use crate::config::Histograms;
 use crate::otlp::{
     ledger::{Entity, Ledger, Series, Told, Whose},
-    registry::{Histograms, Kind, METRICS, SCOPE, SCOPE_VERSION},
+    registry::{Kind, METRICS, SCOPE, SCOPE_VERSION},
     resource::Resource,
 };
 

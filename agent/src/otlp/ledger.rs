@@ -14,13 +14,14 @@ use std::{collections::BTreeMap, time::Duration};
 pub use entity::{Entity, Life, Series};
 
 use crate::{
+    config::Histograms,
     model::{Key, Model, Row},
     names::Names,
     otlp::{
         amount::{Amount, Attributes, nanoseconds},
         culprit::Naming,
         measure::{Exported, Interval, Of, Own},
-        registry::{Histograms, METRICS, Metric, Points, Source, Tier},
+        registry::{METRICS, Metric, Points, Source, Tier},
         resource::{Host, Resource},
     },
     signal::episodes::{EpisodeUse, Observed, Victim},

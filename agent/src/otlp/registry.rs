@@ -53,16 +53,6 @@ pub enum Kind {
     Gauge,
 }
 
-/// How histograms are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Histograms {
-    /// As exponential ones of scale 2: what the kernel counted, bucket by bucket.
-    #[default]
-    Exponential,
-    /// With bounds at powers of two, for receivers that know no others: four buckets are one.
-    Explicit,
-}
-
 /// Who has series of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {

@@ -14,8 +14,6 @@ use crate::{
 /// Finds episodes second by second.
 pub(super) struct Events {
     episodes: Episodes,
-    rules: Rules,
-    thresholds: Thresholds,
     /// `None` where only the counts are told.
     writer: Option<Writer>,
 }
@@ -25,8 +23,6 @@ impl Events {
         let (rules, thresholds) = (Rules::default(), Thresholds::default());
         let mut events = Events {
             episodes: Episodes::new(rules, thresholds, fastrand::u64(..)),
-            rules,
-            thresholds,
             writer: None,
         };
         events.tell_as(host, naming, are_told);
@@ -35,13 +31,14 @@ impl Events {
 
     /// From now on the events of this host are told like this, or not at all.
     pub(super) fn tell_as(&mut self, host: Host, naming: Naming, are_told: bool) {
-        let writer = || Writer::new(host, naming, &self.rules, &self.thresholds);
+        let (rules, thresholds) = (self.episodes.rules(), self.episodes.thresholds());
+        let writer = || Writer::new(host, naming, rules, thresholds);
         self.writer = are_told.then(writer);
     }
 
     /// Takes in a second.
     pub(super) fn observe(&mut self, second: &Model, shared: &Shared) {
-        let signals = Signals::detect(second, &self.thresholds);
+        let signals = Signals::detect(second, self.episodes.thresholds());
         let observed = self.episodes.observe(second, &signals);
         shared.ledger().count_episodes(&observed);
         self.tell(&observed.events, shared);

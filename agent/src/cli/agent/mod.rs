@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use crate::{
     cli::{Exit, agent::reload::Sources, output},
     config::Settings,
-    otlp::{culprit::Naming, resource::Host, transport::Transport},
+    otlp::{culprit::Naming, ledger::Ledger, resource::Host, transport::Transport},
 };
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -52,6 +52,12 @@ fn check(settings: &Settings) -> anyhow::Result<Exit> {
     );
     output::write(&told).context("cannot write")?;
     Ok(Exit::Ran)
+}
+
+/// Nothing told yet of this host.
+fn ledger(host: Host, settings: &Settings) -> Ledger {
+    let ledger = Ledger::new(host, settings.limits).naming(culprit_names(settings));
+    ledger.telling(settings.histograms)
 }
 
 /// How culprits are named. The secret is not exported, and the same until the host boots.

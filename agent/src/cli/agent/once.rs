@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     cli::{
         Exit,
-        agent::{args::To, culprit_names, host},
+        agent::{args::To, host, ledger},
         output,
         report::interval::{Course, observe},
     },
@@ -31,9 +31,7 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::of_entities(&interval.before, &interval.after, &identify);
     let host = host(&observer.facts().name, settings);
-    let mut ledger = Ledger::new(host, settings.limits)
-        .naming(culprit_names(settings))
-        .telling(settings.histograms);
+    let mut ledger = ledger(host, settings);
     // Nothing stays attached while a slow reader takes its time.
     drop(observer);
     ledger.add(&model, &names);

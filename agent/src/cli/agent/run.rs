@@ -13,7 +13,7 @@ use crate::{
             deliveries::{Deliveries, Prepared, summarize},
             events::Events,
             exports::{Intervals, publish},
-            host,
+            host, ledger,
             reload::{Reload, Sources},
             say,
             supervision::{self, Supervision},
@@ -26,7 +26,7 @@ use crate::{
     history::{History, Socket},
     names::{KubeletAccess, Resolver, sources},
     observe::Observer,
-    otlp::{delivery::Shared, ledger::Ledger},
+    otlp::{delivery::Shared, ledger::Ledger, resource::Host},
 };
 
 /// Until then histories have begun, and waits have one to be attributed from.
@@ -40,8 +40,7 @@ const PATIENCE_FOR_NAMES: Duration = Duration::from_secs(20);
 /// A running agent.
 struct Agent {
     settings: Settings,
-    /// The name of the host.
-    name: String,
+    host: Host,
     watch: Watch,
     intervals: Intervals,
     events: Events,
@@ -67,8 +66,8 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
     // A socket is made and given to a group before that becomes impossible.
     let history = History::start(settings.history.as_ref(), &observer);
     give_up_privileges(&observer, settings.history.as_ref());
-    let name = observer.facts().name.clone();
-    let shared = Shared::new(ledger(&name, &settings));
+    let host = host(&observer.facts().name, &settings);
+    let shared = Shared::new(patient_ledger(host.clone(), &settings));
     let prepared = Prepared::new(&shared, &settings)?;
     let naming = naming(settings.kubelet.clone());
     for _ in 0..WARM_UP_STEPS {
@@ -82,17 +81,17 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
     }
     let mut agent = Agent {
         watch: Watch::start(observer, naming).context("cannot start")?,
-        intervals: Intervals::new(settings.interval, &host(&name, &settings)),
+        intervals: Intervals::new(settings.interval, &host),
         history,
         events: Events::new(
-            host(&name, &settings),
+            host.clone(),
             culprit_names(&settings),
             settings.event_target.is_some(),
         ),
         deliveries: Deliveries::start(prepared),
         supervision: Supervision::start(),
         settings,
-        name,
+        host,
         shared,
     };
     agent.say_what_it_does("ready");
@@ -178,16 +177,16 @@ impl Agent {
 
     fn apply(&mut self, settings: Settings) {
         publish(&mut self.watch, &self.shared);
-        let (old, name) = (std::mem::replace(&mut self.settings, settings), &self.name);
-        let (old_host, host) = (host(name, &old), host(name, &self.settings));
-        let are_same = old_host == host
+        let host = host(&self.host.name, &settings);
+        let old = std::mem::replace(&mut self.settings, settings);
+        let are_same = self.host == host
             && old.culprit_names == self.settings.culprit_names
             && old.histograms == self.settings.histograms;
         if are_same {
             self.shared.ledger().set_limits(self.settings.limits);
         } else {
             // They are other series.
-            *self.shared.ledger() = ledger(name, &self.settings);
+            *self.shared.ledger() = patient_ledger(host.clone(), &self.settings);
         }
         if old.history != self.settings.history {
             tracing::warn!("history.socket and history.group change when the agent starts again");
@@ -199,6 +198,7 @@ impl Agent {
         let are_told = self.settings.event_target.is_some();
         self.events.tell_as(host.clone(), naming, are_told);
         self.intervals = Intervals::new(self.settings.interval, &host);
+        self.host = host;
     }
 
     /// Exports the last interval, however long it was.
@@ -227,11 +227,8 @@ fn give_up_privileges(observer: &Observer, socket: Option<&Socket>) {
     }
 }
 
-fn ledger(name: &str, settings: &Settings) -> Ledger {
-    let ledger = Ledger::new(host(name, settings), settings.limits);
-    let ledger = ledger.naming(culprit_names(settings));
-    let ledger = ledger.telling(settings.histograms);
-    ledger.waiting_for_names(PATIENCE_FOR_NAMES)
+fn patient_ledger(host: Host, settings: &Settings) -> Ledger {
+    ledger(host, settings).waiting_for_names(PATIENCE_FOR_NAMES)
 }
 
 /// Names are optional, and so is a thread to read them.

@@ -16,9 +16,8 @@ use crate::otlp::{
 pub struct EventOutbox(Arc<Shared>);
 
 impl EventOutbox {
-    /// Delivers the events of the queue, at once those that another outbox has left.
+    /// Delivers the events of the queue.
     pub fn new(shared: Arc<Shared>) -> EventOutbox {
-        shared.fresh_events.notify_one();
         EventOutbox(shared)
     }
 }
