@@ -13,7 +13,7 @@ use crosstalk::observe::Observer;
 use crate::{
     figure::{self, Plan, Teller},
     programs::{BIOLATENCY, Count, Empty, Peer, all_counts, names},
-    slowdown::alternate,
+    slowdown::{Attach, Ours, alternate, nothing},
     tables,
     targets::Target,
 };
@@ -53,7 +53,19 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
 pub(crate) fn compare(plan: &Plan) -> Result<()> {
     for make in TARGETS {
         let target = make()?;
-        let (mut nothing, mut ours, mut peer) = (Vec::new(), Vec::new(), Vec::new());
+        let attached: [(&str, Attach<'_>); 3] = [
+            (
+                "fewer requests with an empty program",
+                &Empty::at_requests_alone,
+            ),
+            ("fewer requests with ours", &Ours::boxed),
+            ("fewer requests with biolatency", &|| {
+                Peer::boxed(&BIOLATENCY)
+            }),
+        ];
+        let mut all: Vec<Attach<'_>> = vec![&nothing];
+        all.extend(attached.iter().map(|(_, attach)| attach));
+        let mut iops: Vec<Vec<f64>> = Vec::new();
         for number in 0..plan.alternations {
             eprintln!(
                 "{}: alternation {} of {}",
@@ -61,21 +73,20 @@ pub(crate) fn compare(plan: &Plan) -> Result<()> {
                 number + 1,
                 plan.alternations
             );
-            let iops = alternate(number, &BIOLATENCY, &|| target.iops(plan.window))?;
-            nothing.push(iops[0]);
-            ours.push(100.0 * (1.0 - iops[1] / iops[0]));
-            peer.push(100.0 * (1.0 - iops[2] / iops[0]));
+            iops.push(alternate(number, &all, &|| target.iops(plan.window))?);
         }
         let teller = Teller {
             table: tables::SLOWDOWN,
             load: target.name,
         };
         let none = figure::Target::NONE;
-        teller.tell("nothing attached, requests", "/s", &nothing, none);
-        let what = "fewer requests with ours";
-        teller.tell(what, tables::PER_CENT, &ours, none);
-        let what = "fewer requests with biolatency";
-        teller.tell(what, tables::PER_CENT, &peer, none);
+        let alone: Vec<f64> = iops.iter().map(|iops| iops[0]).collect();
+        teller.tell("nothing attached, requests", "/s", &alone, none);
+        for (who, (what, _)) in attached.iter().enumerate() {
+            let fewer = |iops: &Vec<f64>| 100.0 * (1.0 - iops[who + 1] / iops[0]);
+            let fewer: Vec<f64> = iops.iter().map(fewer).collect();
+            teller.tell(what, tables::PER_CENT, &fewer, none);
+        }
     }
     Ok(())
 }

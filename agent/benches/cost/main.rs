@@ -47,6 +47,8 @@ enum Part {
     },
     /// Nanoseconds of the kernel program on block I/O, and how many requests it costs
     Disk,
+    /// How many requests all that costs
+    Requests,
     /// How much slower other programs get
     Slowdown,
     /// CPU time and memory of the agent
@@ -88,6 +90,7 @@ fn main() -> Result<()> {
             disk::measure(&plan)?;
             disk::compare(&plan)
         }
+        Some(Part::Requests) => disk::compare(&plan),
         Some(Part::Slowdown) => slowdown::measure(&plan),
         Some(Part::Userspace) => userspace::measure(&plan),
         Some(Part::Truth) => truth::measure(&plan),

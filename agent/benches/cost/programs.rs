@@ -1,6 +1,6 @@
 //! Kernel programs under measurement: those that do next to nothing, and those of peers.
 
-use std::{collections::BTreeMap, fs, process::Command, thread, time::Duration};
+use std::{any::Any, collections::BTreeMap, fs, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{Btf, Ebpf, EbpfLoader, programs::BtfTracePoint};
@@ -18,6 +18,14 @@ impl Empty {
     /// One that does nothing at each switch.
     pub(crate) fn at_switches() -> Result<Empty> {
         Empty::attach("sched_switch", &["empty"])
+    }
+
+    /// One that does nothing at each completed request.
+    pub(crate) fn at_requests_alone() -> Result<Box<dyn Any>> {
+        Ok(Box::new(Empty::attach(
+            "block_rq_complete",
+            &["block_empty"],
+        )?))
     }
 
     /// One that does nothing at each completed request, and one that reads the clock.
@@ -72,6 +80,11 @@ impl Peer {
             }
         }
         bail!("{} did not load its {} programs", tool.name, tool.programs);
+    }
+
+    /// The same, to hold and no more.
+    pub(crate) fn boxed(tool: &Tool) -> Result<Box<dyn Any>> {
+        Ok(Box::new(Peer::start(tool)?))
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -2,6 +2,7 @@
 //! `fio` beside `biolatency`.
 
 use std::{
+    any::Any,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
 };
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     child::{output_of, this_program},
     figure::{Plan, Target, Teller},
-    programs::{Peer, RUNQLAT, Tool},
+    programs::{Peer, RUNQLAT},
     tables,
 };
 
@@ -33,15 +34,19 @@ const ALL_CPUS: &str = "0-1023";
 /// Measures all benchmarks.
 pub(crate) fn measure(plan: &Plan) -> Result<()> {
     for (name, args) in BENCHES {
-        let (mut ours, mut peer, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ours, mut peer, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..plan.alternations {
             eprintln!(
                 "{name}: alternation {} of {}",
                 number + 1,
                 plan.alternations
             );
-            let times = alternate(number, &RUNQLAT, &|| run(args))?;
-            nothing.push(times[0]);
+            let times = alternate(
+                number,
+                &[&nothing, &Ours::boxed, &|| Peer::boxed(&RUNQLAT)],
+                &|| run(args),
+            )?;
+            alone.push(times[0]);
             ours.push(100.0 * (times[1] / times[0] - 1.0));
             peer.push(100.0 * (times[2] / times[0] - 1.0));
         }
@@ -49,33 +54,32 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
             table: tables::SLOWDOWN,
             load: name,
         };
-        teller.tell("nothing attached", "s", &nothing, Target::NONE);
+        teller.tell("nothing attached", "s", &alone, Target::NONE);
         teller.tell("slower with ours", tables::PER_CENT, &ours, Target::NONE);
         teller.tell("slower with runqlat", tables::PER_CENT, &peer, Target::NONE);
     }
     Ok(())
 }
 
-/// What was measured with nothing, ours and the peer; who comes first changes.
+/// Attaches something, until what it returns is dropped.
+pub(crate) type Attach<'a> = &'a dyn Fn() -> Result<Box<dyn Any>>;
+
+/// Nothing at all.
+pub(crate) fn nothing() -> Result<Box<dyn Any>> {
+    Ok(Box::new(()))
+}
+
+/// What was measured with each of them, in their order; who comes first changes.
 pub(crate) fn alternate(
     number: usize,
-    tool: &Tool,
+    all: &[Attach<'_>],
     run: &dyn Fn() -> Result<f64>,
-) -> Result<[f64; 3]> {
-    let mut measured = [0.0; 3];
-    for place in 0..measured.len() {
-        let who = (place + number) % measured.len();
-        measured[who] = match who {
-            0 => run()?,
-            1 => {
-                let _ours = Ours::start()?;
-                run()?
-            }
-            _ => {
-                let _peer = Peer::start(tool)?;
-                run()?
-            }
-        };
+) -> Result<Vec<f64>> {
+    let mut measured = vec![0.0; all.len()];
+    for place in 0..all.len() {
+        let who = (place + number) % all.len();
+        let _attached = all[who]()?;
+        measured[who] = run()?;
     }
     Ok(measured)
 }
@@ -94,9 +98,13 @@ fn run(args: &[&str]) -> Result<f64> {
 }
 
 /// The agent, which reads once a second. Ended by the end of its standard input.
-struct Ours(Child);
+pub(crate) struct Ours(Child);
 
 impl Ours {
+    pub(crate) fn boxed() -> Result<Box<dyn Any>> {
+        Ok(Box::new(Ours::start()?))
+    }
+
     fn start() -> Result<Ours> {
         let child = this_program()?
             .arg("watch")
