@@ -1,6 +1,7 @@
 //! The programs of a black-box test run: the binary under test, the tests, and the loads that they start.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
@@ -12,6 +13,8 @@ use crate::workspace::Workspace;
 const PACKAGE: &str = "tests";
 /// Its program that makes loads.
 const LOADS: &str = "loads";
+/// The benchmark of the agent's package.
+pub(crate) const BENCHMARK: &str = "cost";
 /// The only one whose kernels are booted.
 const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -32,30 +35,50 @@ pub(crate) fn for_host(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
 
 /// Builds the programs so that they run on a machine that has nothing else.
 pub(crate) fn for_guest(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
-    // Options and not variables: those would reach the kernel object's build too.
-    let folder = workspace.target.join("vm/build").display().to_string();
-    let linking = format!("target.{GUEST_TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
-    let options = [
-        "--target",
-        GUEST_TARGET,
-        "--target-dir",
-        &folder,
-        "--config",
-        &linking,
-    ];
-    let size = [
-        "--config",
-        "profile.release.lto=\"off\"",
-        "--config",
-        "profile.release.strip=\"debuginfo\"",
-    ];
-    let mut programs = build(kit, workspace, &[&options[..], &size].concat())?;
+    let options = alone(workspace);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut programs = build(kit, workspace, &options)?;
     programs.tests.retain(|test| needs_kernel(&test.target));
     ensure!(
         !programs.tests.is_empty(),
         "package `{PACKAGE}` has no test program named kernel_* or oracle_*"
     );
     Ok(programs)
+}
+
+/// Builds the benchmark so that it runs on a machine that has nothing else.
+pub(crate) fn benchmark_for_guest(kit: &Kit, workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = cargo_alone(kit, workspace);
+    command
+        .args(["bench", "--no-run", "--package", "crosstalk", "--bench"])
+        .arg(BENCHMARK)
+        .args(alone(workspace));
+    cargo::named(cargo::executables(&mut command)?, BENCHMARK)
+}
+
+/// Options, and not variables: those would reach the kernel object's build too.
+fn alone(workspace: &Workspace) -> Vec<String> {
+    let folder = workspace.target.join("vm/build").display().to_string();
+    let linking = format!("target.{GUEST_TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
+    let options = ["--target", GUEST_TARGET, "--target-dir", &folder];
+    let mut options: Vec<String> = options.map(str::to_owned).into();
+    let size = [
+        "profile.release.lto=\"off\"",
+        "profile.release.strip=\"debuginfo\"",
+    ];
+    for setting in [&linking, size[0], size[1]] {
+        options.extend(["--config".to_owned(), setting.to_owned()]);
+    }
+    options
+}
+
+/// Cargo without the caller's own flags.
+fn cargo_alone(kit: &Kit, workspace: &Workspace) -> Command {
+    let mut command = kit.cargo(workspace);
+    command
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
 }
 
 /// Whether a test program is about the kernel, and so runs on each of them.
@@ -65,10 +88,7 @@ fn needs_kernel(test: &str) -> bool {
 
 fn build(kit: &Kit, workspace: &Workspace, options: &[&str]) -> Result<Programs> {
     let cargo = |args: &[&str]| {
-        let mut command = kit.cargo(workspace);
-        command
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        let mut command = cargo_alone(kit, workspace);
         command.args(args).arg("--release").args(options);
         cargo::executables(&mut command)
     };

@@ -49,44 +49,53 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Measures how many requests a second there are with nothing attached, with ours and with the peer.
+/// Measures how many requests a second there are with nothing attached, with the least that can be attached, with ours
+/// and with the peer.
 pub(crate) fn compare(plan: &Plan) -> Result<()> {
-    for make in TARGETS {
-        let target = make()?;
-        let attached: [(&str, Attach<'_>); 3] = [
-            (
-                "fewer requests with an empty program",
-                &Empty::at_requests_alone,
-            ),
-            ("fewer requests with ours", &Ours::boxed),
-            ("fewer requests with biolatency", &|| {
-                Peer::boxed(&BIOLATENCY)
-            }),
-        ];
-        let mut all: Vec<Attach<'_>> = vec![&nothing];
-        all.extend(attached.iter().map(|(_, attach)| attach));
-        let mut iops: Vec<Vec<f64>> = Vec::new();
-        for number in 0..plan.alternations {
-            eprintln!(
-                "{}: alternation {} of {}",
-                target.name,
-                number + 1,
-                plan.alternations
-            );
-            iops.push(alternate(number, &all, &|| target.iops(plan.window))?);
-        }
-        let teller = Teller {
-            table: tables::SLOWDOWN,
-            load: target.name,
-        };
-        let none = figure::Target::NONE;
-        let alone: Vec<f64> = iops.iter().map(|iops| iops[0]).collect();
-        teller.tell("nothing attached, requests", "/s", &alone, none);
-        for (who, (what, _)) in attached.iter().enumerate() {
-            let fewer = |iops: &Vec<f64>| 100.0 * (1.0 - iops[who + 1] / iops[0]);
-            let fewer: Vec<f64> = iops.iter().map(fewer).collect();
-            teller.tell(what, tables::PER_CENT, &fewer, none);
-        }
+    TARGETS
+        .iter()
+        .try_for_each(|make| compare_on(&make()?, plan))
+}
+
+/// The same on a device that does nothing: on a kernel that has it.
+pub(crate) fn compare_null(plan: &Plan) -> Result<()> {
+    compare_on(&Target::null()?, plan)
+}
+
+fn compare_on(target: &Target, plan: &Plan) -> Result<()> {
+    let attached: [(&str, Attach<'_>); 3] = [
+        (
+            "fewer requests with a program that reads the clock",
+            &Empty::clock_alone,
+        ),
+        ("fewer requests with ours", &Ours::boxed),
+        ("fewer requests with biolatency", &|| {
+            Peer::boxed(&BIOLATENCY)
+        }),
+    ];
+    let mut all: Vec<Attach<'_>> = vec![&nothing];
+    all.extend(attached.iter().map(|(_, attach)| attach));
+    let mut iops: Vec<Vec<f64>> = Vec::new();
+    for number in 0..plan.alternations {
+        eprintln!(
+            "{}: alternation {} of {}",
+            target.name,
+            number + 1,
+            plan.alternations
+        );
+        iops.push(alternate(number, &all, &|| target.iops(plan.window))?);
+    }
+    let teller = Teller {
+        table: tables::SLOWDOWN,
+        load: target.name,
+    };
+    let none = figure::Target::NONE;
+    let alone: Vec<f64> = iops.iter().map(|iops| iops[0]).collect();
+    teller.tell("nothing attached, requests", "/s", &alone, none);
+    for (who, (what, _)) in attached.iter().enumerate() {
+        let fewer = |iops: &Vec<f64>| 100.0 * (1.0 - iops[who + 1] / iops[0]);
+        let fewer: Vec<f64> = iops.iter().map(fewer).collect();
+        teller.tell(what, tables::PER_CENT, &fewer, none);
     }
     Ok(())
 }

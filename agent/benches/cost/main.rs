@@ -47,8 +47,10 @@ enum Part {
     },
     /// Nanoseconds of the kernel program on block I/O, and how many requests it costs
     Disk,
-    /// How many requests all that costs
+    /// How many requests the programs on block I/O cost
     Requests,
+    /// The same on a null_blk device
+    NullRequests,
     /// How much slower other programs get
     Slowdown,
     /// CPU time and memory of the agent
@@ -91,6 +93,7 @@ fn main() -> Result<()> {
             disk::compare(&plan)
         }
         Some(Part::Requests) => disk::compare(&plan),
+        Some(Part::NullRequests) => disk::compare_null(&plan),
         Some(Part::Slowdown) => slowdown::measure(&plan),
         Some(Part::Userspace) => userspace::measure(&plan),
         Some(Part::Truth) => truth::measure(&plan),

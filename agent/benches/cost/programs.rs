@@ -20,12 +20,10 @@ impl Empty {
         Empty::attach("sched_switch", &["empty"])
     }
 
-    /// One that does nothing at each completed request.
-    pub(crate) fn at_requests_alone() -> Result<Box<dyn Any>> {
-        Ok(Box::new(Empty::attach(
-            "block_rq_complete",
-            &["block_empty"],
-        )?))
+    /// One that reads the clock at each completed request.
+    pub(crate) fn clock_alone() -> Result<Box<dyn Any>> {
+        let clock = Empty::attach("block_rq_complete", &["block_clock"])?;
+        Ok(Box::new(clock))
     }
 
     /// One that does nothing at each completed request, and one that reads the clock.

@@ -16,28 +16,36 @@ use crate::child::{Running, output_of};
 const DEPTH: &str = "16";
 const BYTES: u64 = 256 << 20;
 
-/// A file on the local disk, or a loop device over a file in memory.
+/// Where null_blk devices are made.
+const NULL_DEVICES: &str = "/sys/kernel/config/nullb";
+
+/// A file on the local disk, a loop device over a file in memory, or a null_blk device.
 pub(crate) struct Target {
     /// As it is told.
     pub(crate) name: &'static str,
+    /// What is read.
     path: PathBuf,
-    file: PathBuf,
-    is_loop: bool,
+    /// What was made for it.
+    made: Made,
+}
+
+enum Made {
+    File,
+    Loop { file: PathBuf },
+    Null { folder: PathBuf },
 }
 
 impl Target {
     /// A file behind the file system of the machine's disk.
     pub(crate) fn on_disk() -> Result<Target> {
-        let file = file_in("/var/tmp");
         let target = Target {
             name: "direct 4 KiB reads of the local disk, depth 16",
-            path: file.clone(),
-            file,
-            is_loop: false,
+            path: file_in("/var/tmp"),
+            made: Made::File,
         };
         // Blocks that were never written are not read either.
         let bytes = vec![0x5a; BYTES as usize];
-        fs::write(&target.file, bytes).context("cannot write to the local disk")?;
+        fs::write(&target.path, bytes).context("cannot write to the local disk")?;
         output_of(&mut Command::new("sync"))?;
         Ok(target)
     }
@@ -45,17 +53,48 @@ impl Target {
     /// As fast as requests can be.
     pub(crate) fn in_memory() -> Result<Target> {
         let file = file_in("/dev/shm");
-        let mut target = Target {
-            name: "direct 4 KiB reads of a loop device over memory, depth 16",
-            path: file.clone(),
-            file,
-            is_loop: false,
-        };
-        fs::write(&target.file, vec![0x5a; BYTES as usize])?;
+        fs::write(&file, vec![0x5a; BYTES as usize])?;
         let mut command = Command::new("losetup");
-        command.args(["--find", "--show"]).arg(&target.file);
-        target.path = output_of(&mut command)?.trim().into();
-        target.is_loop = true;
+        let device = output_of(command.args(["--find", "--show"]).arg(&file));
+        let made = Made::Loop { file };
+        let name = "direct 4 KiB reads of a loop device over memory, depth 16";
+        let path = device
+            .as_ref()
+            .map_or_else(|_| PathBuf::new(), |name| name.trim().into());
+        let target = Target { name, path, made };
+        device.map(|_| target)
+    }
+
+    /// A device that completes each request at once, in a softirq.
+    pub(crate) fn null() -> Result<Target> {
+        let name = format!("crosstalk-bench-{}", process::id());
+        let folder = Path::new(NULL_DEVICES).join(&name);
+        fs::create_dir(&folder).context("cannot make a null_blk device")?;
+        let mut target = Target {
+            name: "direct 4 KiB reads of null_blk in an emulated machine, depth 16",
+            path: PathBuf::new(),
+            made: Made::Null {
+                folder: folder.clone(),
+            },
+        };
+        let megabytes = (BYTES >> 20).to_string();
+        for (setting, value) in [
+            ("size", megabytes.as_str()),
+            ("blocksize", "4096"),
+            ("irqmode", "1"),
+            ("power", "1"),
+        ] {
+            fs::write(folder.join(setting), value)
+                .with_context(|| format!("null_blk takes no {setting} {value}"))?;
+        }
+        // Older kernels count them, newer ones use the folder's name.
+        let number = fs::read_to_string(folder.join("index"))?;
+        let paths = [
+            format!("/dev/nullb{}", number.trim()),
+            format!("/dev/{name}"),
+        ];
+        let path = paths.iter().map(PathBuf::from).find(|path| path.exists());
+        target.path = path.context("the null_blk device has no node in /dev")?;
         Ok(target)
     }
 
@@ -89,10 +128,14 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if self.is_loop {
-            let _ = Command::new("losetup").arg("-d").arg(&self.path).status();
-        }
-        let _ = fs::remove_file(&self.file);
+        let _ = match &self.made {
+            Made::File => fs::remove_file(&self.path),
+            Made::Loop { file } => {
+                let _ = Command::new("losetup").arg("-d").arg(&self.path).status();
+                fs::remove_file(file)
+            }
+            Made::Null { folder } => fs::remove_dir(folder),
+        };
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod document;
 mod figure;
+mod guest;
 mod machine;
 
 use std::fs;
@@ -18,12 +19,12 @@ use self::figure::Figure;
 use self::machine::Machine;
 use crate::cargo;
 use crate::process;
+use crate::programs::BENCHMARK;
 use crate::report;
 use crate::setup::Kit;
+use crate::vm;
 use crate::workspace::Workspace;
 
-/// The benchmark of the agent's package.
-const TARGET: &str = "cost";
 /// Where the figures go.
 const DOCUMENT: &str = "docs/performance.md";
 
@@ -33,14 +34,43 @@ pub(crate) struct Options {
     /// Few and short rounds, to see that it works; the figures are printed and not written
     #[arg(long)]
     quick: bool,
+    /// Only what is measured in a virtual machine; the figures are printed and not written
+    #[arg(long)]
+    guest: bool,
 }
 
 /// Builds the benchmark, runs it with root's rights and writes what it found.
 pub(crate) fn run(kit: &Kit, workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let start = Instant::now();
-    let program = build(kit, workspace)?;
-    let mut command = process::as_root(&program)?;
-    if options.quick {
+    let mut figures = Vec::new();
+    if !options.guest {
+        figures = on_this_machine(kit, workspace, options.quick)?;
+    }
+    if vm::can_boot() {
+        for figure in guest::figures(kit, workspace, options.quick)? {
+            println!("{figure}");
+            figures.push(figure);
+        }
+    }
+    ensure!(!figures.is_empty(), "the benchmark told no figure");
+    let missed = figures.iter().filter(|figure| figure.is_missed()).count();
+    let took = report::seconds(start.elapsed());
+    println!(
+        "\n{} figures, {missed} miss their target  [{took}]",
+        figures.len()
+    );
+    if !options.quick && !options.guest {
+        let path = workspace.root.join(DOCUMENT);
+        let text = document::render(&Machine::read()?, &figures);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("written to {DOCUMENT}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_this_machine(kit: &Kit, workspace: &Workspace, quick: bool) -> Result<Vec<Figure>> {
+    let mut command = process::as_root(build(kit, workspace)?)?;
+    if quick {
         command.arg("--quick");
     }
     let mut figures = Vec::new();
@@ -51,20 +81,7 @@ pub(crate) fn run(kit: &Kit, workspace: &Workspace, options: &Options) -> Result
         Ok(())
     })?;
     process::check(&command, status)?;
-    ensure!(!figures.is_empty(), "the benchmark told no figure");
-    let missed = figures.iter().filter(|figure| figure.is_missed()).count();
-    let took = report::seconds(start.elapsed());
-    println!(
-        "\n{} figures, {missed} miss their target  [{took}]",
-        figures.len()
-    );
-    if !options.quick {
-        let path = workspace.root.join(DOCUMENT);
-        let text = document::render(&Machine::read()?, &figures);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("written to {DOCUMENT}");
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(figures)
 }
 
 fn build(kit: &Kit, workspace: &Workspace) -> Result<PathBuf> {
@@ -75,7 +92,7 @@ fn build(kit: &Kit, workspace: &Workspace) -> Result<PathBuf> {
         "--package",
         "crosstalk",
         "--bench",
-        TARGET,
+        BENCHMARK,
     ]);
-    cargo::named(cargo::executables(&mut command)?, TARGET)
+    cargo::named(cargo::executables(&mut command)?, BENCHMARK)
 }

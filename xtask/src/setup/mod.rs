@@ -106,8 +106,10 @@ pub(crate) fn prepare(
             apt::ensure(purpose.packages(), purpose.name())
         })?;
     }
-    if purpose == Purpose::Test {
+    if matches!(purpose, Purpose::Test | Purpose::Bench) {
         timed("qemu", || qemu::ensure(workspace, &kit))?;
+    }
+    if purpose == Purpose::Test {
         timed("Python and rotel", || receivers::from_pypi(workspace))?;
         timed("VictoriaMetrics", || receivers::victoria_metrics(workspace))?;
         timed("cargo-deny", || tools::cargo_deny(&kit))?;

@@ -1,4 +1,4 @@
-//! The guest's first process: a script that makes an ordinary host of the kernel, runs the tests, and powers off.
+//! The guest's first process: a script that makes an ordinary host of the kernel, does what it is there for, and powers off.
 
 use std::fmt::Write;
 
@@ -26,8 +26,28 @@ hostname crosstalk-vm
 ip link set lo up
 ";
 
+/// A program that the guest runs.
+pub(crate) struct Step {
+    /// What it is called on the console.
+    pub(crate) name: String,
+    /// A line for the shell.
+    pub(crate) command: String,
+}
+
+impl Step {
+    /// A test program, of whose tests those run that a word of `filter` names.
+    pub(crate) fn test(name: &str, filter: &[String]) -> Self {
+        let filter: Vec<String> = filter.iter().map(|word| quoted(word)).collect();
+        let filter = filter.join(" ");
+        Self {
+            name: name.to_owned(),
+            command: format!("/tests/{name} --test-threads=1 --nocapture {filter}"),
+        }
+    }
+}
+
 /// The whole script.
-pub(crate) fn script(modules: &[String], tests: &[&str], filter: &[String]) -> String {
+pub(crate) fn script(modules: &[String], steps: &[Step]) -> String {
     let mut script = HOST.to_owned();
     for module in modules {
         line(
@@ -40,17 +60,12 @@ pub(crate) fn script(modules: &[String], tests: &[&str], filter: &[String]) -> S
         &mut script,
         &format!("echo; echo '{MARK} ready' $(uname -r) $(cut -d' ' -f1 /proc/uptime)"),
     );
-    let filter: Vec<String> = filter.iter().map(|word| quoted(word)).collect();
-    let filter = filter.join(" ");
-    for test in tests {
-        line(&mut script, &format!("echo; echo '{MARK} begin {test}'"));
+    for Step { name, command } in steps {
+        line(&mut script, &format!("echo; echo '{MARK} begin {name}'"));
+        line(&mut script, &format!("(cd /tmp && {command}) 2>&1"));
         line(
             &mut script,
-            &format!("(cd /tmp && /tests/{test} --test-threads=1 --nocapture {filter}) 2>&1"),
-        );
-        line(
-            &mut script,
-            &format!("status=$?; echo; echo '{MARK} end {test}' $status"),
+            &format!("status=$?; echo; echo '{MARK} end {name}' $status"),
         );
     }
     line(&mut script, &format!("echo '{MARK} done'"));
@@ -82,7 +97,7 @@ mod tests {
 
     #[test]
     fn modules_bring_no_devices_of_their_own() {
-        let script = script(&["configfs.ko".into(), "null_blk.ko".into()], &[], &[]);
+        let script = script(&["configfs.ko".into(), "null_blk.ko".into()], &[]);
         assert!(
             script.contains(
                 "insmod /modules/configfs.ko\ninsmod /modules/null_blk.ko nr_devices=0\n"
@@ -92,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_filter_reaches_every_test_as_it_was_typed() {
-        let script = script(&[], &["kernel_a", "oracle_b"], &["it's".into()]);
+        let filter = ["it's".into()];
+        let steps = ["kernel_a", "oracle_b"].map(|name| Step::test(name, &filter));
+        let script = script(&[], &steps);
         assert!(script.contains(r"/tests/kernel_a --test-threads=1 --nocapture 'it'\''s')"));
         assert!(script.contains(r"/tests/oracle_b --test-threads=1 --nocapture 'it'\''s')"));
     }

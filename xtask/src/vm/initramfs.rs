@@ -1,5 +1,6 @@
 //! The guest's whole file system: busybox, the programs of the run, kernel modules and one script.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,9 +10,8 @@ use anyhow::{Context, Result};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::image::Image;
-use super::init;
+use super::init::{self, Step};
 use crate::process;
-use crate::programs::Programs;
 
 const BUSYBOX: &str = "/bin/busybox";
 const FOLDERS: [&str; 13] = [
@@ -24,43 +24,39 @@ const FILE_SYSTEM: u64 = 32 << 20;
 const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &[u8] = b"root:x:0:\nnogroup:x:65534:\n";
 
+/// What one run needs besides the kernel's modules.
+pub(crate) struct Contents {
+    /// Paths in the guest, without the first slash, and the files that go there.
+    pub(crate) files: Vec<(String, PathBuf)>,
+    /// What the guest does.
+    pub(crate) steps: Vec<Step>,
+}
+
 /// Writes the archive that the kernel unpacks at boot.
-pub(crate) fn write(
-    file: &Path,
-    image: &Image,
-    programs: &Programs,
-    filter: &[String],
-) -> Result<()> {
+pub(crate) fn write(file: &Path, image: &Image, contents: &Contents) -> Result<()> {
     let out = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
     let mut archive = Archive {
         out: BufWriter::new(out),
         entries: 0,
+        folders: HashSet::new(),
     };
     let filled = ext4_image(&file.with_extension("ext4")).and_then(|file_system| {
         archive.file("ext4.img", 0o644, &file_system)?;
-        fill(&mut archive, image, programs, filter)
+        fill(&mut archive, image, contents)
     });
     filled
         .and_then(|()| archive.finish())
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn fill(
-    archive: &mut Archive,
-    image: &Image,
-    programs: &Programs,
-    filter: &[String],
-) -> Result<()> {
+fn fill(archive: &mut Archive, image: &Image, contents: &Contents) -> Result<()> {
     for folder in FOLDERS {
-        archive.folder(folder)?;
+        archive.folder(Path::new(folder))?;
     }
     archive.program("bin/busybox", Path::new(BUSYBOX))?;
-    archive.program("bin/crosstalk", &programs.crosstalk)?;
-    if let Some(loads) = &programs.loads {
-        archive.program("bin/loads", loads)?;
-    }
-    for test in &programs.tests {
-        archive.program(&format!("tests/{}", test.target), &test.path)?;
+    for (path, file) in &contents.files {
+        archive.folders_above(Path::new(path))?;
+        archive.program(path, file)?;
     }
     for module in &image.modules {
         archive.program(&format!("modules/{}", file_name(module)), module)?;
@@ -72,16 +68,8 @@ fn fill(
         .iter()
         .map(|module| file_name(module))
         .collect();
-    let tests: Vec<&str> = programs
-        .tests
-        .iter()
-        .map(|test| test.target.as_str())
-        .collect();
-    archive.file(
-        "init",
-        0o755,
-        init::script(&modules, &tests, filter).as_bytes(),
-    )
+    let script = init::script(&modules, &contents.steps);
+    archive.file("init", 0o755, script.as_bytes())
 }
 
 /// A small file system with a journal, which the guest has no program to make.
@@ -106,11 +94,25 @@ fn file_name(path: &Path) -> String {
 struct Archive {
     out: BufWriter<File>,
     entries: u32,
+    folders: HashSet<PathBuf>,
 }
 
 impl Archive {
-    fn folder(&mut self, name: &str) -> Result<()> {
-        self.entry(name, 0o755, ModeFileType::Directory, &[])
+    fn folder(&mut self, path: &Path) -> Result<()> {
+        if !self.folders.insert(path.to_owned()) {
+            return Ok(());
+        }
+        let name = path.to_string_lossy();
+        self.entry(&name, 0o755, ModeFileType::Directory, &[])
+    }
+
+    fn folders_above(&mut self, path: &Path) -> Result<()> {
+        let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+        above.retain(|path| !path.as_os_str().is_empty());
+        above
+            .into_iter()
+            .rev()
+            .try_for_each(|folder| self.folder(folder))
     }
 
     fn program(&mut self, name: &str, from: &Path) -> Result<()> {

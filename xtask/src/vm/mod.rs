@@ -1,4 +1,5 @@
-//! Runs the kernel tests on Debian's real kernels, in as many virtual machines at a time as this machine has CPUs.
+//! Runs the kernel tests on Debian's real kernels, in as many virtual machines at a time as this machine has CPUs; and
+//! programs of the benchmark on one of them.
 
 mod image;
 mod init;
@@ -9,7 +10,7 @@ mod series;
 use std::env;
 use std::fs;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,11 +19,15 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use self::image::Image;
+use self::init::Step;
+use self::initramfs::Contents;
+use self::qemu::Heard;
 pub(crate) use self::series::Kernel;
+use self::series::Series;
 use crate::expected;
 use crate::programs::{self, Programs};
 use crate::report;
-use crate::results::Tally;
+use crate::results::{Reader, Tally};
 use crate::setup::Kit;
 use crate::workspace::Workspace;
 
@@ -171,19 +176,14 @@ fn try_boot(
     let series = kernel.series();
     let image = Image::get(vm, series, options.refresh)?;
     row.release.clone_from(&image.release);
-    println!("{:>5} | booting {}", series.name, image.release);
-    let initramfs = initramfs::path(vm, series.name);
-    initramfs::write(&initramfs, &image, programs, &options.filter)?;
-    let log = vm.join(format!("{}.log", series.name));
-    let run = qemu::boot(
-        series.name,
-        &image,
-        &initramfs,
-        &log,
-        kit.path(),
-        Duration::from_secs(options.limit),
-    )?;
-    (row.boot, row.tally) = (run.boot, run.tally);
+    let contents = contents(programs, &options.filter);
+    let mut results = Results::new();
+    let limit = Duration::from_secs(options.limit);
+    let ran = start(vm, series, &image, &contents, kit, limit, &mut |heard| {
+        results.hear(&heard);
+    });
+    row.boot = results.boot;
+    row.tally = results.finish(ran);
     let (unexpected, gone) = expected::differences(series.name, &row.tally.unsupported);
     for difference in unexpected {
         row.tally.fail(difference);
@@ -199,6 +199,127 @@ fn try_boot(
     }
     ensure!(row.tally.ran() > 0 || !options.selects_all(), "no test ran");
     Ok(())
+}
+
+/// The programs of a test run, as tests find them.
+fn contents(programs: &Programs, filter: &[String]) -> Contents {
+    let mut files = vec![("bin/crosstalk".to_owned(), programs.crosstalk.clone())];
+    let loads = programs.loads.iter();
+    files.extend(loads.map(|loads| ("bin/loads".to_owned(), loads.clone())));
+    let tests = programs.tests.iter();
+    files.extend(tests.map(|test| (format!("tests/{}", test.target), test.path.clone())));
+    let tests = programs.tests.iter();
+    Contents {
+        files,
+        steps: tests.map(|test| Step::test(&test.target, filter)).collect(),
+    }
+}
+
+/// One boot.
+fn start(
+    vm: &Path,
+    series: &Series,
+    image: &Image,
+    contents: &Contents,
+    kit: &Kit,
+    limit: Duration,
+    hear: &mut dyn FnMut(Heard<'_>),
+) -> Result<()> {
+    println!("{:>5} | booting {}", series.name, image.release);
+    let initramfs = initramfs::path(vm, series.name);
+    initramfs::write(&initramfs, image, contents)?;
+    let log = vm.join(format!("{}.log", series.name));
+    qemu::boot(
+        series.name,
+        image,
+        &initramfs,
+        &log,
+        kit.path(),
+        limit,
+        hear,
+    )
+}
+
+/// Results of test programs, as they come from a guest.
+struct Results {
+    start: Instant,
+    /// From power-on to the first test.
+    boot: Duration,
+    reader: Reader,
+}
+
+impl Results {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            boot: Duration::ZERO,
+            reader: Reader::default(),
+        }
+    }
+
+    fn hear(&mut self, heard: &Heard<'_>) {
+        match heard {
+            Heard::Ready => self.boot = self.start.elapsed(),
+            Heard::Line(line) => self.reader.line(line),
+            Heard::End { step, status } => {
+                // libtest ends with 101 when a test failed, which the reader has counted.
+                let complete = self.reader.end();
+                if !complete || !matches!(*status, "0" | "101") {
+                    self.reader
+                        .fail(format!("{step} broke off with status {status}"));
+                }
+            }
+        }
+    }
+
+    fn finish(mut self, ran: Result<()>) -> Tally {
+        if let Err(error) = ran {
+            self.reader.fail(format!("{error:#}"));
+        }
+        self.reader.finish()
+    }
+}
+
+/// Runs a program with its libraries on one kernel, and returns what it printed.
+pub(crate) fn output(
+    kit: &Kit,
+    workspace: &Workspace,
+    kernel: Kernel,
+    files: Vec<(String, PathBuf)>,
+    command: &str,
+) -> Result<Vec<String>> {
+    let vm = workspace.target.join("vm");
+    fs::create_dir_all(&vm).with_context(|| format!("cannot create {}", vm.display()))?;
+    let series = kernel.series();
+    let image = Image::get(&vm, series, false)?;
+    let contents = Contents {
+        files,
+        steps: vec![Step {
+            name: "output".to_owned(),
+            command: command.to_owned(),
+        }],
+    };
+    let (mut lines, mut ended) = (Vec::new(), String::new());
+    let limit = Duration::from_secs(LIMIT);
+    start(
+        &vm,
+        series,
+        &image,
+        &contents,
+        kit,
+        limit,
+        &mut |heard| match heard {
+            Heard::Ready => lines.clear(),
+            Heard::Line(line) => lines.push(line.to_owned()),
+            Heard::End { status, .. } => status.clone_into(&mut ended),
+        },
+    )?;
+    ensure!(
+        ended == "0",
+        "{command} ended with status {ended} on {}",
+        image.release
+    );
+    Ok(lines)
 }
 
 fn print_table(rows: &[Row]) {
@@ -228,5 +349,49 @@ fn print_table(rows: &[Row]) {
                 row.series, one.test, one.capability
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(heard: &[Heard<'_>]) -> Tally {
+        let mut results = Results::new();
+        for heard in heard {
+            results.hear(heard);
+        }
+        results.finish(Ok(()))
+    }
+
+    #[test]
+    fn a_complete_run_is_recognised() {
+        let lines = [
+            Heard::Line("running 1 test"),
+            Heard::Line("test result: ok. 1 passed; 0 failed;"),
+            Heard::End {
+                step: "kernel_a",
+                status: "0",
+            },
+        ];
+        let expected = Tally {
+            passed: 1,
+            ..Tally::default()
+        };
+        assert_eq!(tally(&lines), expected);
+    }
+
+    #[test]
+    fn a_program_that_dies_is_a_failure() {
+        let lines = [
+            Heard::Line("running 1 test"),
+            Heard::End {
+                step: "kernel_a",
+                status: "139",
+            },
+        ];
+        let tally = tally(&lines);
+        let failures = vec!["kernel_a broke off with status 139".to_owned()];
+        assert_eq!((tally.failed, tally.failures), (1, failures));
     }
 }

@@ -5,22 +5,28 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::image::Image;
 use super::init::MARK;
 use crate::process;
-use crate::results::{Reader, Tally};
 use crate::setup;
 
-/// What came out of one boot.
-pub(crate) struct Run {
-    /// Results of all test programs.
-    pub(crate) tally: Tally,
-    /// From power-on to the first test.
-    pub(crate) boot: Duration,
+/// What a guest tells.
+pub(crate) enum Heard<'a> {
+    /// It has booted.
+    Ready,
+    /// A line of a program's output.
+    Line(&'a str),
+    /// A step ended.
+    End {
+        /// Which.
+        step: &'a str,
+        /// Its exit status.
+        status: &'a str,
+    },
 }
 
 /// A machine of 62.5 million instructions a second: slow enough for the seconds of a test to pass quickly.
@@ -32,7 +38,8 @@ const KERNEL_ARGS: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic softlock
 /// Status with which `timeout` tells that it ended the program.
 const TIMED_OUT: i32 = 124;
 
-/// Boots a kernel, shows and logs its console, and reads the results out of it.
+/// Boots a kernel, shows and logs its console, and passes on what is said there. That the guest did
+/// not come to its end is an error.
 pub(crate) fn boot(
     name: &str,
     image: &Image,
@@ -40,32 +47,46 @@ pub(crate) fn boot(
     log: &Path,
     path: &OsStr,
     limit: Duration,
-) -> Result<Run> {
+    hear: &mut dyn FnMut(Heard<'_>),
+) -> Result<()> {
     let mut out = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
-    let mut console = Console {
-        start: Instant::now(),
-        boot: Duration::ZERO,
-        done: false,
-        reader: Reader::default(),
-    };
+    let mut is_done = false;
     let status = process::stream(command(image, initramfs, limit).env("PATH", path), |line| {
         writeln!(out, "{line}").with_context(|| format!("cannot write {}", log.display()))?;
-        if !console.line(line) && !line.is_empty() {
+        let Some(heard) = understood(line, &mut is_done) else {
+            return Ok(());
+        };
+        if let Heard::Line(line) = heard
+            && !line.is_empty()
+        {
             println!("{name:>5} | {line}");
         }
+        hear(heard);
         Ok(())
     })?;
-    if !console.done {
-        let why = match status.code() {
-            Some(TIMED_OUT) => format!("stopped after {} s", limit.as_secs()),
-            _ => format!("the kernel stopped before the tests were done ({status})"),
-        };
-        console.reader.fail(format!("{why}: see {}", log.display()));
+    let why = match status.code() {
+        _ if is_done => return Ok(()),
+        Some(TIMED_OUT) => format!("stopped after {} s", limit.as_secs()),
+        _ => format!("the kernel stopped before all was done ({status})"),
+    };
+    bail!("{why}: see {}", log.display())
+}
+
+/// What a line says; `None` for what is only a mark.
+fn understood<'a>(line: &'a str, is_done: &mut bool) -> Option<Heard<'a>> {
+    let Some(message) = line.strip_prefix(MARK) else {
+        return Some(Heard::Line(line));
+    };
+    let words: Vec<&str> = message.split_whitespace().collect();
+    match words[..] {
+        ["ready", ..] => Some(Heard::Ready),
+        ["end", step, status] => Some(Heard::End { step, status }),
+        ["done"] => {
+            *is_done = true;
+            None
+        }
+        _ => None,
     }
-    Ok(Run {
-        tally: console.reader.finish(),
-        boot: console.boot,
-    })
 }
 
 fn command(image: &Image, initramfs: &Path, limit: Duration) -> Command {
@@ -89,85 +110,29 @@ fn command(image: &Image, initramfs: &Path, limit: Duration) -> Command {
     command
 }
 
-struct Console {
-    start: Instant,
-    boot: Duration,
-    done: bool,
-    reader: Reader,
-}
-
-impl Console {
-    /// Reads one line; true when it was meant for us alone.
-    fn line(&mut self, line: &str) -> bool {
-        let Some(message) = line.strip_prefix(MARK) else {
-            self.reader.line(line);
-            return false;
-        };
-        let words: Vec<&str> = message.split_whitespace().collect();
-        match words[..] {
-            ["ready", ..] => self.boot = self.start.elapsed(),
-            ["end", test, status] => self.end(test, status),
-            ["done"] => self.done = true,
-            _ => {}
-        }
-        true
-    }
-
-    fn end(&mut self, test: &str, status: &str) {
-        // libtest ends with 101 when a test failed, which the reader has counted.
-        let complete = self.reader.end();
-        if !complete || !matches!(status, "0" | "101") {
-            self.reader
-                .fail(format!("{test} broke off with status {status}"));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn console(lines: &[&str]) -> Console {
-        let mut console = Console {
-            start: Instant::now(),
-            boot: Duration::ZERO,
-            done: false,
-            reader: Reader::default(),
-        };
-        for line in lines {
-            console.line(line);
-        }
-        console
-    }
-
     #[test]
-    fn a_complete_run_is_recognised() {
-        let lines = [
-            "@@xtask begin kernel_a",
-            "running 1 test",
-            "test result: ok. 1 passed; 0 failed;",
-            "@@xtask end kernel_a 0",
-            "@@xtask done",
-        ];
-        let console = console(&lines);
-        assert!(console.done);
-        assert_eq!(
-            console.reader.finish(),
-            Tally {
-                passed: 1,
-                ..Tally::default()
-            }
-        );
-    }
-
-    #[test]
-    fn a_program_that_dies_is_a_failure() {
-        let console = console(&["running 1 test", "@@xtask end kernel_a 139"]);
-        let tally = console.reader.finish();
-        assert_eq!(
-            (tally.failed, tally.failures),
-            (1, vec!["kernel_a broke off with status 139".into()])
-        );
-        assert!(!console.done);
+    fn marks_and_output_are_told_apart() {
+        let mut is_done = false;
+        let mut hear = |line| understood(line, &mut is_done);
+        assert!(matches!(hear("@@xtask ready 6.12 4.5"), Some(Heard::Ready)));
+        assert!(hear("@@xtask begin kernel_a").is_none());
+        assert!(matches!(
+            hear("running 1 test"),
+            Some(Heard::Line("running 1 test"))
+        ));
+        let end = hear("@@xtask end kernel_a 139");
+        assert!(matches!(
+            end,
+            Some(Heard::End {
+                step: "kernel_a",
+                status: "139"
+            })
+        ));
+        assert!(hear("@@xtask done").is_none());
+        assert!(is_done);
     }
 }
