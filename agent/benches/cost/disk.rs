@@ -13,7 +13,7 @@ use crosstalk::observe::Observer;
 use crate::{
     figure::{self, Plan, Teller},
     programs::{BIOLATENCY, Count, Empty, Peer, all_counts, names},
-    slowdown::{Attach, Ours, alternate, nothing},
+    slowdown::{Attach, NOTHING, Ours, alternate},
     tables,
     targets::Target,
 };
@@ -73,7 +73,7 @@ fn compare_on(target: &Target, plan: &Plan) -> Result<()> {
             Peer::boxed(&BIOLATENCY)
         }),
     ];
-    let mut all: Vec<Attach<'_>> = vec![&nothing];
+    let mut all: Vec<Attach<'_>> = vec![NOTHING];
     all.extend(attached.iter().map(|(_, attach)| attach));
     let mut iops: Vec<Vec<f64>> = Vec::new();
     for number in 0..plan.alternations {

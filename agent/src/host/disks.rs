@@ -1,6 +1,9 @@
-//! Block devices as people know them (`/sys/dev/block`, sysfs-block).
+//! Block devices as people know them (`/sys/dev/block`, sysfs-block; `/proc/diskstats`).
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     read,
@@ -24,27 +27,72 @@ pub struct Disk {
     pub iostats: Option<bool>,
 }
 
-/// Whether the device exists below `sys`.
-pub fn exists(sys: &Path, id: DeviceId) -> bool {
-    folder(sys, id).exists()
+/// Where the kernel tells of its devices.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// `/proc`.
+    pub proc: &'a Path,
+    /// `/sys`.
+    pub sys: &'a Path,
 }
 
-/// What is known of a device; `None` where there is none.
-pub fn read(sys: &Path, id: DeviceId) -> Option<Disk> {
-    let folder = folder(sys, id);
-    let target = fs::canonicalize(&folder).ok()?;
-    let name = display_path(target.file_name()?);
-    let slaves = fs::read_dir(folder.join("slaves")).is_ok_and(|mut all| all.next().is_some());
-    let labels = ["dm/name", "loop/backing_file", "md/array_name"];
-    let label = labels
-        .iter()
-        .find_map(|file| first_line(&folder.join(file)));
-    Some(Disk {
-        name,
-        label: label.filter(|label| !label.is_empty()),
-        stacked: id.major == LOOP_MAJOR || slaves,
-        iostats: read::value::<u8>(&folder.join("queue/iostats")).map(|on| on != 0),
+impl Places<'_> {
+    /// Whether the device exists.
+    pub fn exists(self, id: DeviceId) -> bool {
+        self.folder(id).is_some()
+    }
+
+    /// What is known of a device; `None` where there is none.
+    pub fn read(self, id: DeviceId) -> Option<Disk> {
+        let folder = self.folder(id)?;
+        let target = fs::canonicalize(&folder).ok()?;
+        let name = display_path(target.file_name()?);
+        let slaves = fs::read_dir(folder.join("slaves")).is_ok_and(|mut all| all.next().is_some());
+        let labels = ["dm/name", "loop/backing_file", "md/array_name"];
+        let label = labels
+            .iter()
+            .find_map(|file| first_line(&folder.join(file)));
+        Some(Disk {
+            label: label
+                .filter(|label| !label.is_empty())
+                .or_else(|| namespace(&name)),
+            name,
+            stacked: id.major == LOOP_MAJOR || slaves,
+            iostats: read::value::<u8>(&folder.join("queue/iostats")).map(|on| on != 0),
+        })
+    }
+
+    /// The paths to a namespace of NVMe multipath have numbers that no file below `/sys` tells
+    /// (`GENHD_FL_HIDDEN`), and requests of their own, which the namespace has not.
+    fn folder(self, id: DeviceId) -> Option<PathBuf> {
+        let folder = self.sys.join("dev/block").join(id.to_string());
+        if folder.exists() {
+            return Some(folder);
+        }
+        let text = read::text(&self.proc.join("diskstats")).ok()?;
+        let folder = self.sys.join("block").join(numbered(&text, id)?);
+        (folder.exists() && !folder.join("dev").exists()).then_some(folder)
+    }
+}
+
+/// The name of a device in `/proc/diskstats`.
+fn numbered(text: &str, id: DeviceId) -> Option<&str> {
+    let (major, minor) = (id.major.to_string(), id.minor.to_string());
+    text.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let is_it = words.next() == Some(&major) && words.next() == Some(&minor);
+        words.next().filter(|_| is_it)
     })
+}
+
+/// The namespace of one of its paths: `nvme0n1` of `nvme0c1n1`.
+fn namespace(path: &str) -> Option<String> {
+    let (subsystem, rest) = path.strip_prefix("nvme")?.split_once('c')?;
+    let (controller, namespace) = rest.split_once('n')?;
+    let are_numbers = [subsystem, controller, namespace]
+        .iter()
+        .all(|part| part.parse::<u32>().is_ok());
+    are_numbers.then(|| format!("nvme{subsystem}n{namespace}"))
 }
 
 /// All devices that requests may be made to: whole ones, with a size.
@@ -53,9 +101,8 @@ pub fn all(sys: &Path) -> Vec<DeviceId> {
         return Vec::new();
     };
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let has_size = |path: &std::path::PathBuf| {
-        read::value::<u64>(&path.join("size")).is_some_and(|size| size > 0)
-    };
+    let has_size =
+        |path: &PathBuf| read::value::<u64>(&path.join("size")).is_some_and(|size| size > 0);
     let mut all: Vec<DeviceId> = folders
         .filter(has_size)
         .filter_map(|path| parse(&read::line(&path.join("dev"))?))
@@ -77,10 +124,6 @@ pub fn parse(text: &str) -> Option<DeviceId> {
         major: major.parse().ok()?,
         minor: minor.parse().ok()?,
     })
-}
-
-fn folder(sys: &Path, id: DeviceId) -> std::path::PathBuf {
-    sys.join("dev/block").join(id.to_string())
 }
 
 #[cfg(test)]
@@ -114,7 +157,14 @@ mod tests {
             }
             symlink(&folder, sys.join("dev/block").join(id)).unwrap();
         }
-        let of = |id: &str| read(sys, parse(id).unwrap());
+        fs::create_dir_all(sys.join("block/nvme0c1n1/queue")).unwrap();
+        let stats = " 259       1 nvme0c1n1 9 0 72 1\n   8       0 sda 1 0 8 1\n";
+        fs::write(sys.join("diskstats"), stats).unwrap();
+        let places = Places { proc: sys, sys };
+        let of = |id: &str| places.read(parse(id).unwrap());
+        let path = of("259:1").unwrap();
+        assert_eq!(path.name, "nvme0c1n1");
+        assert_eq!(path.label.as_deref(), Some("nvme0n1"));
         let volume = of("254:3").unwrap();
         assert_eq!(volume.label.as_deref(), Some("vg-data"));
         assert!(volume.stacked && volume.name == "dm-3");

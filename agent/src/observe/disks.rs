@@ -61,12 +61,15 @@ impl Owners {
 /// All that a sample tells of block I/O.
 #[derive(Debug)]
 pub(super) struct Disks {
+    proc: PathBuf,
     sys: PathBuf,
     reader: BlockReader,
     owners: Owners,
     /// Cgroups that were there before the programs.
     first: BTreeSet<CgroupId>,
     devices: BTreeMap<DeviceId, disks::Disk>,
+    /// Those of the last sample: they keep their names while they are told of.
+    told: BTreeSet<DeviceId>,
     named_at: Option<Duration>,
     /// Requests at the last sample.
     last: BTreeMap<CgroupId, u64>,
@@ -82,11 +85,13 @@ impl Disks {
         reader: BlockReader,
     ) -> Disks {
         let mut disks = Disks {
+            proc: proc.to_owned(),
             sys: sys.to_owned(),
             reader,
             owners: owners(proc, cpu),
             first: BTreeSet::new(),
             devices: BTreeMap::new(),
+            told: BTreeSet::new(),
             named_at: None,
             last: BTreeMap::new(),
             is_first: true,
@@ -129,6 +134,7 @@ impl Disks {
         let mut reading = self.reader.read();
         reading.health.recursion_misses = programs.block_misses();
         self.note_issues(programs);
+        self.told = reading.devices.keys().copied().collect();
         self.refresh(cgroups, now);
         let cgroups = self.cgroups(&reading, cgroups);
         let devices = reading.devices.iter();
@@ -152,7 +158,7 @@ impl Disks {
             .chain(seen.keys().copied());
         let all: BTreeSet<DeviceId> = all.collect();
         let timing = |id: DeviceId| {
-            let disk = disks::read(&self.sys, id);
+            let disk = places(&self.proc, &self.sys).read(id);
             let is_off = disk
                 .as_ref()
                 .is_some_and(|disk| disk.iostats == Some(false));
@@ -204,18 +210,24 @@ impl Disks {
             return;
         }
         self.named_at = Some(now);
-        let sys = &self.sys;
-        self.devices.retain(|id, _| disks::exists(sys, *id));
+        let places = places(&self.proc, &self.sys);
+        self.devices.retain(|id, disk| match places.read(*id) {
+            Some(now) => {
+                *disk = now;
+                true
+            }
+            None => self.told.contains(id),
+        });
         let tree = self.owners.tree(cpu);
         self.reader.scanned(
             |id| tree.is_none_or(|tree| tree.exists(id)),
-            |id| disks::exists(sys, id),
+            |id| places.exists(id),
         );
     }
 
     fn device(&mut self, id: DeviceId, timing: Timing) -> Device {
         if !self.devices.contains_key(&id)
-            && let Some(disk) = disks::read(&self.sys, id)
+            && let Some(disk) = places(&self.proc, &self.sys).read(id)
         {
             self.devices.insert(id, disk);
         }
@@ -295,4 +307,8 @@ fn owners(proc: &Path, cpu: &Hierarchy) -> Owners {
         Ok(io) => Owners::Own(Box::new(Cgroups::new(&io)), io),
         Err(error) => Owners::Hidden(error),
     }
+}
+
+fn places<'a>(proc: &'a Path, sys: &'a Path) -> disks::Places<'a> {
+    disks::Places { proc, sys }
 }

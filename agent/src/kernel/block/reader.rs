@@ -26,9 +26,9 @@ const LAG: Duration = Duration::from_secs(1);
 /// The program takes that long between the clock and the record, at most.
 const RECORDING: Duration = Duration::from_millis(1);
 /// So many requests a second are observed in detail.
-const WANTED: f64 = 20_000.0;
+const WANTED: f64 = 5_000.0;
 /// With fewer, more of the time is observed again.
-const FEW: f64 = 7_000.0;
+const FEW: f64 = 2_000.0;
 /// At least every 64th piece of time: every half second.
 const MOST_SAMPLED: u32 = 6;
 
