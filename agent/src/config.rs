@@ -30,6 +30,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A run takes two seconds, and a reading before and after.
+const LEAST_CANARY: Duration = Duration::from_secs(10);
 const HTTP_ENDPOINT: &str = "http://localhost:4318";
 const GRPC_ENDPOINT: &str = "http://localhost:4317";
 /// In place of a path: the agent keeps no history.
@@ -66,6 +68,8 @@ pub struct Settings {
     pub service_name: Option<String>,
     /// The kubelet to ask for names.
     pub kubelet: Option<KubeletAccess>,
+    /// Between runs of the canary; `None`: it does not run.
+    pub canary: Option<Duration>,
     /// How much of culprits' names is told.
     pub culprit_names: CulpritNames,
     /// How histograms are told.
@@ -128,6 +132,7 @@ impl Layer {
             resource: self.resource,
             service_name: self.service_name,
             kubelet: self.kubelet.map(kubelet).transpose()?,
+            canary: self.canary.map(canary).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
             histograms: self.histograms.unwrap_or_default(),
             history: self.history.settle(),
@@ -173,6 +178,17 @@ impl Export {
             },
         })
     }
+}
+
+fn canary(Time(every): Time) -> Result<Duration, ConfigError> {
+    if every >= LEAST_CANARY {
+        return Ok(every);
+    }
+    Err(ConfigError {
+        place: "canary".into(),
+        what: format!("`{}` is too often", humantime::format_duration(every)),
+        remedy: "give 10s or more, such as 1h".into(),
+    })
 }
 
 fn kubelet(url: String) -> Result<KubeletAccess, ConfigError> {

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 
 use crate::{
+    canary,
     host::identity::{self, EntityPath, entity_of},
     model::{Identity, Kind, Labels, labels::Workload},
     names::{Container, Facts, Pod, service},
@@ -14,12 +15,12 @@ const ID_DIGITS: usize = 12;
 
 /// The entity of a cgroup path, as far as the path tells.
 pub fn identify(path: &OsStr) -> Identity {
-    identity(entity_of(path), &Facts::default())
+    identify_with(&Facts::default(), path)
 }
 
 /// The entity of a cgroup path, with the names that are known.
 pub fn identify_with(facts: &Facts, path: &OsStr) -> Identity {
-    identity(entity_of(path), facts)
+    identity(entity_of(canary::without(path)), facts)
 }
 
 fn identity(entity: EntityPath, facts: &Facts) -> Identity {

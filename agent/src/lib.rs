@@ -2,6 +2,7 @@
 //! and for whom.
 
 pub mod attribution;
+pub mod canary;
 pub mod capability;
 pub mod cli;
 pub mod config;

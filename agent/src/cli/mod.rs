@@ -19,6 +19,8 @@ pub use exit::Exit;
 
 use clap::{Parser, Subcommand};
 
+use crate::canary::keeper;
+
 /// Tells who is slowed down on this host, by what, and by whom.
 #[derive(Debug, Parser)]
 #[command(name = "crosstalk", version, max_term_width = 100)]
@@ -33,6 +35,12 @@ enum Command {
     Doctor(doctor::Args),
     Agent(agent::Args),
     Health(health::Args),
+    /// A process of the agent's canary
+    #[command(hide = true)]
+    Canary {
+        #[command(subcommand)]
+        role: keeper::Role,
+    },
 }
 
 impl Cli {
@@ -44,6 +52,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Agent(args) => agent::run(&args),
             Command::Health(args) => health::run(&args),
+            Command::Canary { role } => keeper::play(&role).map(|()| Exit::Ran),
         };
         ran.unwrap_or_else(|error| exit::complain(&error))
     }

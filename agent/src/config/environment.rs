@@ -22,6 +22,10 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
             .one("CROSSTALK_SHUTDOWN_TIMEOUT")
             .map(|text| time("CROSSTALK_SHUTDOWN_TIMEOUT", &text))
             .transpose()?,
+        canary: env
+            .one("CROSSTALK_CANARY")
+            .map(|text| time("CROSSTALK_CANARY", &text))
+            .transpose()?,
         detail: env.choice("CROSSTALK_DETAIL")?,
         resource: env.pairs("OTEL_RESOURCE_ATTRIBUTES")?,
         service_name: env.one("OTEL_SERVICE_NAME"),

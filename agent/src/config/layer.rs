@@ -23,6 +23,8 @@ pub struct Layer {
     pub service_name: Option<String>,
     /// The kubelet to ask for names.
     pub kubelet: Option<String>,
+    /// Between runs of the canary; absent: none.
+    pub canary: Option<Time>,
     /// Whether events are sent.
     pub events: Option<bool>,
     /// How much of culprits' names is told.
@@ -210,6 +212,7 @@ impl Layer {
             },
             resource: both(self.resource, below.resource),
             service_name: self.service_name.or(below.service_name),
+            canary: self.canary.or(below.canary),
             kubelet: self.kubelet.or(below.kubelet),
             events: self.events.or(below.events),
             culprit_names: self.culprit_names.or(below.culprit_names),

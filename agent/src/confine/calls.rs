@@ -49,7 +49,7 @@ const MEMORY: &[i64] = &[
     libc::SYS_munmap,
 ];
 
-/// Threads of its own; that `clone` makes no process cannot be told here.
+/// Threads of its own, and the end of those processes that it started; that `clone` makes no process cannot be told here.
 const THREADS: &[i64] = &[
     libc::SYS_clone,
     libc::SYS_clone3,
@@ -70,6 +70,8 @@ const THREADS: &[i64] = &[
     libc::SYS_set_robust_list,
     libc::SYS_sigaltstack,
     libc::SYS_tgkill,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
 ];
 
 const TIME: &[i64] = &[
@@ -128,6 +130,7 @@ const OLDER: &[i64] = &[
     libc::SYS_pipe,
     libc::SYS_poll,
     libc::SYS_readlink,
+    libc::SYS_rmdir,
     libc::SYS_stat,
     libc::SYS_time,
     libc::SYS_unlink,

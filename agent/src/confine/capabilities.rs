@@ -6,9 +6,9 @@ use caps::{CapSet, Capability, CapsHashSet};
 
 use super::Gap;
 
-/// Leaves this thread `CAP_BPF` or nothing, and no way to get more.
-pub(super) fn drop_all_but(bpf: bool) -> Result<(), Gap> {
-    let kept: CapsHashSet = bpf.then_some(Capability::CAP_BPF).into_iter().collect();
+/// Leaves this thread one or nothing, and no way to get more.
+pub(super) fn drop_all_but(kept: Option<Capability>) -> Result<(), Gap> {
+    let kept: CapsHashSet = kept.into_iter().collect();
     let gap = |error| Gap::new("capabilities cannot be given up", &error);
     // Who may not narrow the bounding set cannot execute programs either, see `calls`.
     for other in caps::all().difference(&kept) {
@@ -48,18 +48,18 @@ mod tests {
 
     #[test]
     fn nothing_is_left_but_what_is_kept() {
-        let dropped = |bpf: bool| {
+        let dropped = |kept: Option<Capability>| {
             let thread = thread::spawn(move || {
-                drop_all_but(bpf).unwrap();
+                drop_all_but(kept).unwrap();
                 [CapSet::Permitted, CapSet::Effective, CapSet::Inheritable]
                     .map(|set| caps::read(None, set).unwrap())
             });
             thread.join().unwrap()
         };
         let none = CapsHashSet::new();
-        assert_eq!(dropped(false), [none.clone(), none.clone(), none.clone()]);
+        assert_eq!(dropped(None), [none.clone(), none.clone(), none.clone()]);
         let may = caps::has_cap(None, CapSet::Permitted, Capability::CAP_BPF).unwrap();
         let bpf: CapsHashSet = may.then_some(Capability::CAP_BPF).into_iter().collect();
-        assert_eq!(dropped(true), [bpf.clone(), bpf, none]);
+        assert_eq!(dropped(Some(Capability::CAP_BPF)), [bpf.clone(), bpf, none]);
     }
 }

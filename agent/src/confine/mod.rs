@@ -10,15 +10,18 @@ mod files;
 
 use std::path::Path;
 
+use caps::Capability;
 use thiserror::Error;
 
 /// What is still needed.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs<'a> {
-    /// This kernel refuses `bpf()` without `CAP_BPF`, also to those whose programs run.
-    pub bpf: bool,
-    /// A folder in which files may be made and removed.
-    pub folder: Option<&'a Path>,
+    /// A capability to keep.
+    pub capability: Option<Capability>,
+    /// A folder in which sockets may be made, and files removed.
+    pub sockets: Option<&'a Path>,
+    /// A folder in which folders may be removed.
+    pub folders: Option<&'a Path>,
 }
 
 /// A wall that could not be built.
@@ -40,8 +43,8 @@ impl Gap {
 
 /// Builds all walls that this host lets one build; the gaps that are left.
 pub fn confine(needs: &Needs<'_>) -> Vec<Gap> {
-    let files = files::keep_from_writing(needs.folder);
-    let capabilities = capabilities::drop_all_but(needs.bpf);
+    let files = files::keep_from_writing(needs);
+    let capabilities = capabilities::drop_all_but(needs.capability);
     // The last: building the others takes calls that it forbids.
     let calls = calls::allow_few();
     let walls = [files, capabilities, calls];

@@ -14,13 +14,14 @@ use std::{collections::BTreeMap, time::Duration};
 pub use entity::{Entity, Life, Series};
 
 use crate::{
+    canary::Outcome,
     config::Histograms,
     model::{Key, Model, Row},
     names::Names,
     otlp::{
         amount::{Amount, Attributes, nanoseconds},
         culprit::Naming,
-        measure::{Exported, Interval, Of, Own},
+        measure::{CanaryRuns, Exported, Interval, Of, Own},
         registry::{METRICS, Metric, Points, Source, Tier},
         resource::{Host, Resource},
     },
@@ -82,6 +83,8 @@ pub struct Ledger {
     /// Readings of each source of names that failed until the latest interval.
     name_failures: BTreeMap<&'static str, u64>,
     exported: Exported,
+    /// Runs since the last interval; `None` before the first one.
+    canary: Option<CanaryRuns>,
     naming: Naming,
     histograms: Histograms,
     /// For names.
@@ -105,6 +108,7 @@ impl Ledger {
             skipped: 0,
             name_failures: BTreeMap::new(),
             exported: Exported::default(),
+            canary: None,
             naming: Naming::default(),
             histograms: Histograms::default(),
             patience: Duration::ZERO,
@@ -207,6 +211,7 @@ impl Ledger {
             entities: self.entities.len(),
             series: self.series(),
             failed_readings: self.failed_readings(names),
+            canary: self.canary.as_mut().map(std::mem::take),
             exported: std::mem::take(&mut self.exported),
         };
         let interval = Interval {
@@ -356,6 +361,15 @@ impl Ledger {
     /// What was exported since counts with the next interval.
     pub fn count_exported(&mut self, change: impl FnOnce(&mut Exported)) {
         change(&mut self.exported);
+    }
+
+    /// A run of the canary counts with the next interval.
+    pub fn count_canary(&mut self, outcome: Outcome) {
+        let canary = self.canary.get_or_insert_default();
+        canary.runs += 1;
+        canary.sum.expected_ns += outcome.expected_ns;
+        canary.sum.measured_ns += outcome.measured_ns;
+        canary.sum.uncertain_ns += outcome.uncertain_ns;
     }
 
     /// The end of the latest interval, nanoseconds of Unix time.

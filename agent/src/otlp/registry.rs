@@ -32,6 +32,8 @@ pub const DEVICE: &str = "system.device";
 pub const OPERATION: &str = "crosstalk.disk.operation";
 /// Why something is missing.
 pub const REASON: &str = "crosstalk.reason";
+/// Whose account it is: what was to be expected, or what was measured.
+pub const ACCOUNT: &str = "crosstalk.account";
 /// Where names come from.
 pub const SOURCE: &str = "crosstalk.source";
 /// What became of something.
@@ -256,6 +258,13 @@ pub static METRICS: &[Metric] = &[
     counter("crosstalk.agent.names.failures", "{reading}", Agent(agent::name_failures))
         .of(&[SOURCE])
         .is("Readings of a source of names that failed. A source that is not there does not fail."),
+    counter("crosstalk.agent.canary.runs", "{run}", Agent(agent::canary_runs))
+        .is("Runs of the canary, where there is one."),
+    counter("crosstalk.agent.canary.time", "s", Agent(agent::canary_time))
+        .of(&[ACCOUNT])
+        .is("How long one of the canary's processes waited for the other: `expected` by the kernel's \
+             account of CPU time, and `measured` as this agent tells it of everyone. They are alike \
+             while the agent is right."),
     counter("crosstalk.agent.export.requests", "{request}", Agent(agent::requests))
         .of(&[OUTCOME])
         .is("Export requests, by outcome: `accepted`, `refused` for good, or `failed` and tried again."),

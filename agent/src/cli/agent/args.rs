@@ -74,6 +74,10 @@ struct Flags {
     /// pod that this runs in; it needs to be allowed to get nodes/pods
     #[arg(long, value_name = "URL")]
     kubelet: Option<String>,
+    /// Disturb a process of its own for two seconds every so often, such as 1h, and compare what is
+    /// told of it with what the kernel says [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    canary: Option<Time>,
     /// Where `crosstalk report --since` finds this agent, or none: it keeps no history then
     /// [default: /run/crosstalk/agent.sock]
     #[arg(long, value_name = "PATH")]
@@ -123,6 +127,7 @@ impl Args {
             resource: flags.resource.iter().cloned().collect(),
             service_name: None,
             kubelet: flags.kubelet.clone(),
+            canary: flags.canary,
             events: flags.events,
             culprit_names: flags.culprit_names,
             histograms: flags.histograms,

@@ -3,9 +3,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use caps::Capability;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::{
+    canary::{Canary, Keeper},
     cli::{
         Exit,
         agent::{
@@ -48,6 +50,7 @@ struct Agent {
     shared: Arc<Shared>,
     deliveries: Deliveries,
     supervision: Supervision,
+    canary: Option<Canary>,
 }
 
 /// Why the agent stops to take readings.
@@ -63,6 +66,8 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
     let mut reload = Reload::install(sources).context("cannot catch signals")?;
     let mut observer = Observer::start()?;
+    // Its processes and cgroups are made before that becomes impossible.
+    let canary = settings.canary.and_then(keeper);
     // A socket is made and given to a group before that becomes impossible.
     let history = History::start(settings.history.as_ref(), &observer);
     give_up_privileges(&observer, settings.history.as_ref());
@@ -79,8 +84,15 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
             }
         }
     }
+    let watch = Watch::start(observer, naming).context("cannot start")?;
     let mut agent = Agent {
-        watch: Watch::start(observer, naming).context("cannot start")?,
+        canary: canary.and_then(|(keeper, every)| {
+            let canary = Canary::new(keeper, every, watch.now());
+            canary
+                .inspect_err(|error| tracing::warn!("there is no canary: {error}"))
+                .ok()
+        }),
+        watch,
         intervals: Intervals::new(settings.interval, &host),
         history,
         events: Events::new(
@@ -138,6 +150,7 @@ impl Agent {
     fn step(&mut self) {
         let before = self.watch.now();
         self.read();
+        self.ask_the_canary();
         if self.intervals.is_boundary_between(before, self.watch.now()) {
             publish(&mut self.watch, &self.shared);
         }
@@ -152,6 +165,24 @@ impl Agent {
             }
             Err(error) => tracing::warn!("this second cannot be observed: {error}"),
         }
+    }
+
+    fn ask_the_canary(&mut self) {
+        let canary = self.canary.as_mut();
+        let Some(outcome) = canary.and_then(|canary| canary.step(self.watch.latest())) else {
+            return;
+        };
+        let [told, expected] = [outcome.measured_ns, outcome.expected_ns].map(|ns| ns / 1_000_000);
+        match outcome.agrees() {
+            Some(false) => tracing::warn!(
+                "the canary does not agree: it waited {expected} ms for a CPU by the kernel's \
+                 account, and {told} ms by this agent's"
+            ),
+            Some(true) | None => {
+                tracing::debug!("canary: waited {expected} ms, told {told} ms");
+            }
+        }
+        self.shared.ledger().count_canary(outcome);
     }
 
     /// Goes on with the settings as they are now; with the old ones where those are wrong.
@@ -191,6 +222,9 @@ impl Agent {
         if old.history != self.settings.history {
             tracing::warn!("history.socket and history.group change when the agent starts again");
         }
+        if old.canary != self.settings.canary {
+            tracing::warn!("canary changes when the agent starts again");
+        }
         if old.kubelet != self.settings.kubelet {
             self.watch.rename(naming(self.settings.kubelet.clone()));
         }
@@ -216,11 +250,23 @@ impl Agent {
     }
 }
 
+/// Without a canary the agent does all else.
+fn keeper(every: Duration) -> Option<(Keeper, Duration)> {
+    let keeper = Keeper::start();
+    let keeper = keeper.inspect_err(|error| tracing::warn!("there is no canary: {error}"));
+    Some((keeper.ok()?, every))
+}
+
 /// Whatever is not given up is told, and the agent goes on.
 fn give_up_privileges(observer: &Observer, socket: Option<&Socket>) {
     let needs = Needs {
-        bpf: observer.needs_bpf().unwrap_or(true),
-        folder: socket.and_then(|socket| socket.path.parent()),
+        // Some kernels refuse `bpf()` without it, also to those whose programs run.
+        capability: observer
+            .needs_bpf()
+            .unwrap_or(true)
+            .then_some(Capability::CAP_BPF),
+        sockets: socket.and_then(|socket| socket.path.parent()),
+        folders: None,
     };
     for gap in confine(&needs) {
         tracing::warn!("{gap}");

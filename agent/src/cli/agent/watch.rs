@@ -55,6 +55,11 @@ impl Watch {
         self.naming = naming;
     }
 
+    /// The latest reading.
+    pub(super) fn latest(&self) -> &Rc<Sample> {
+        &self.latest
+    }
+
     /// When the latest reading was taken, by the monotonic clock.
     pub(super) fn now(&self) -> std::time::Duration {
         self.latest.monotonic

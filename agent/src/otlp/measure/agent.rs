@@ -7,8 +7,8 @@ use agent_ebpf::{
 
 use crate::otlp::{
     amount::Amount,
-    measure::{Interval, by, one},
-    registry::{OUTCOME, Points, REASON, SOURCE},
+    measure::{CanaryRuns, Interval, by, one},
+    registry::{ACCOUNT, OUTCOME, Points, REASON, SOURCE},
 };
 
 pub(crate) fn seen(interval: &Interval<'_>, points: &mut Points) {
@@ -95,6 +95,18 @@ pub(crate) fn nameless(interval: &Interval<'_>, points: &mut Points) {
 pub(crate) fn name_failures(interval: &Interval<'_>, points: &mut Points) {
     for (source, failures) in &interval.own.failed_readings {
         count_by(points, SOURCE, source, Some(*failures));
+    }
+}
+
+pub(crate) fn canary_runs(interval: &Interval<'_>, points: &mut Points) {
+    count(points, interval.own.canary.map(|canary| canary.runs));
+}
+
+pub(crate) fn canary_time(interval: &Interval<'_>, points: &mut Points) {
+    if let Some(CanaryRuns { sum, .. }) = interval.own.canary {
+        for (account, ns) in [("expected", sum.expected_ns), ("measured", sum.measured_ns)] {
+            by(points, ACCOUNT, account, Amount::Ns(ns));
+        }
     }
 }
 

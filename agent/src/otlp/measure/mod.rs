@@ -9,6 +9,7 @@ pub(super) mod load;
 use std::time::Duration;
 
 use crate::{
+    canary::Outcome,
     model::{Model, Resource, Row},
     otlp::{
         amount::{Amount, Attributes},
@@ -44,6 +45,8 @@ pub struct Own {
     pub series: usize,
     /// Readings of sources of names that failed since, by source.
     pub failed_readings: Vec<(&'static str, u64)>,
+    /// Runs of the canary since; `None`: there were none at all.
+    pub canary: Option<CanaryRuns>,
     /// What was exported since.
     pub exported: Exported,
 }
@@ -73,6 +76,15 @@ pub struct Exported {
     pub events_refused: u64,
     /// Events that had to go because too many waited.
     pub events_dropped: u64,
+}
+
+/// Runs of the canary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CanaryRuns {
+    /// How many.
+    pub runs: u64,
+    /// What they were together.
+    pub sum: Outcome,
 }
 
 /// One row of the model.
