@@ -176,8 +176,12 @@ impl Sink {
 
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        format!("{scheme}://localhost:{}", self.address.port())
+        if self.is_tls {
+            // The certificate is for a name.
+            format!("https://localhost:{}", self.address.port())
+        } else {
+            format!("http://{}", self.address)
+        }
     }
 
     /// All requests so far.
