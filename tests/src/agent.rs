@@ -82,6 +82,12 @@ impl Agent {
         sys::signal(&self.child, libc::SIGHUP).expect("our own child");
     }
 
+    /// Ends it with SIGKILL and waits.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
     /// Ends it with SIGTERM and waits.
     pub fn terminate(mut self) -> Ended {
         sys::signal(&self.child, libc::SIGTERM).expect("our own child");

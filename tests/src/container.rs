@@ -1,55 +1,56 @@
-//! What a kubelet leaves of a container: a cgroup, and names in log folders.
+//! What a kubelet leaves of pods and containers: cgroups, and names in log folders.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 use std::process;
+use std::rc::Rc;
 
 use crate::cgroup::Cgroup;
+use crate::logs::{ContainerLog, PodLogs};
 
-const LOGS: &str = "/var/log";
+/// A pod; clones share it. Once the last of them and of its containers is gone, so are its folders.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    cgroup: Cgroup,
+    logs: Rc<PodLogs>,
+}
 
-/// A container of a pod of its own. Dropped, its folders go.
+/// A container of a pod. Dropped, its folders go.
 #[derive(Debug)]
 pub struct Container {
     /// 64 hexadecimal digits.
     pub id: String,
     /// Where its processes are.
     pub cgroup: Cgroup,
-    logs: Vec<PathBuf>,
+    _log: ContainerLog,
+    _pod: Pod,
 }
 
-impl Container {
-    /// A container below such a cgroup as a kubelet has, with a number of its own in this process, and the names of its
-    /// namespace, its pod and itself.
-    pub fn new(kubepods: &Cgroup, number: u32, [namespace, pod, name]: [&str; 3]) -> Self {
+impl Pod {
+    /// A pod below such a cgroup as a kubelet has, with a number of its own in this process, and the names of its namespace
+    /// and itself.
+    pub fn new(kubepods: &Cgroup, number: u32, [namespace, name]: [&str; 2]) -> Self {
         let uid = format!("{:08x}-0000-4000-8000-{number:012x}", process::id());
-        let id = format!("{:032x}{number:032x}", process::id());
-        let folder = kubepods.child(&format!("pod{uid}")).expect("a cgroup");
-        let cgroup = folder.child(&id).expect("a cgroup");
-        let pods = Path::new(LOGS).join("pods");
-        let pod_logs = pods.join(format!("{namespace}_{pod}_{uid}"));
-        fs::create_dir_all(pod_logs.join(name)).expect("a log folder");
-        let links = Path::new(LOGS).join("containers");
-        fs::create_dir_all(&links).expect("a log folder");
-        let link = links.join(format!("{pod}_{namespace}_{name}-{id}.log"));
-        symlink(pod_logs.join(name).join("0.log"), &link).expect("a link");
+        let cgroup = kubepods.child(&format!("pod{uid}")).expect("a cgroup");
         Self {
-            id,
             cgroup,
-            logs: vec![pod_logs, link],
+            logs: PodLogs::new(namespace, name, &uid).into(),
+        }
+    }
+
+    /// A container of it, with a number of its own in this process.
+    pub fn container(&self, number: u32, name: &str) -> Container {
+        let id = format!("{:032x}{number:032x}", process::id());
+        Container {
+            cgroup: self.cgroup.child(&id).expect("a cgroup"),
+            _log: self.logs.container(name, &id),
+            _pod: self.clone(),
+            id,
         }
     }
 }
 
-impl Drop for Container {
-    fn drop(&mut self) {
-        for path in &self.logs {
-            let _ = fs::remove_dir_all(path).or_else(|_| fs::remove_file(path));
-        }
-        for folder in ["containers", "pods"] {
-            // Only where nobody else has logs.
-            let _ = fs::remove_dir(Path::new(LOGS).join(folder));
-        }
+impl Container {
+    /// The only container of a pod.
+    pub fn new(kubepods: &Cgroup, number: u32, [namespace, pod, name]: [&str; 3]) -> Self {
+        Pod::new(kubepods, number, [namespace, pod]).container(number, name)
     }
 }

@@ -10,8 +10,8 @@ use crate::cgroup::Cgroup;
 use crate::shape::Shape;
 use crate::tally::Tally;
 
-/// Between the directories of a load's cgroup in several hierarchies.
-pub const CGROUP_SEPARATOR: &str = ":";
+/// Between the directories of a load's cgroup in several hierarchies; makers of containers use most other characters.
+pub const CGROUP_SEPARATOR: &str = "\n";
 
 /// How the threads of a load are scheduled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -100,9 +100,11 @@ pub struct ReceivedLogs {
     pub request: ExportLogsServiceRequest,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     script: VecDeque<Reply>,
+    /// After the scripts.
+    then: Reply,
     received: Vec<Received>,
     log_script: VecDeque<Reply>,
     logs: Vec<ReceivedLogs>,
@@ -149,7 +151,10 @@ impl Sink {
         listener.set_nonblocking(true).expect("a socket of ours");
         let state = State {
             script: script.iter().copied().collect(),
-            ..State::default()
+            then: Reply::Accept,
+            received: Vec::new(),
+            log_script: VecDeque::new(),
+            logs: Vec::new(),
         };
         let sink = Self {
             address,
@@ -174,10 +179,19 @@ impl Sink {
         self
     }
 
+    /// Answers everything like this from now on, after the scripts.
+    pub fn then(&self, reply: Reply) {
+        self.state().then = reply;
+    }
+
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        format!("{scheme}://localhost:{}", self.address.port())
+        if self.is_tls {
+            // The certificate is for a name.
+            format!("https://localhost:{}", self.address.port())
+        } else {
+            format!("http://{}", self.address)
+        }
     }
 
     /// All requests so far.
@@ -231,7 +245,7 @@ impl Sink {
         body: Option<Bytes>,
     ) -> Reply {
         let mut state = self.state();
-        let reply = state.script.pop_front().unwrap_or(Reply::Accept);
+        let reply = state.script.pop_front().unwrap_or(state.then);
         state.received.push(Received {
             at: Instant::now(),
             reply,
@@ -245,7 +259,7 @@ impl Sink {
 
     fn note_logs(&self, request: ExportLogsServiceRequest) -> Reply {
         let mut state = self.state();
-        let reply = state.log_script.pop_front().unwrap_or(Reply::Accept);
+        let reply = state.log_script.pop_front().unwrap_or(state.then);
         state.logs.push(ReceivedLogs {
             at: Instant::now(),
             reply,

@@ -236,4 +236,6 @@ fn renewal() -> Instant {
 }
 
 #[cfg(test)]
+mod outage_tests;
+#[cfg(test)]
 mod tests;

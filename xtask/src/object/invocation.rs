@@ -57,7 +57,8 @@ impl Invocation<'_> {
         // The verifier sees the whole program at once, so the compiler should as well.
         command
             .env("CARGO_PROFILE_RELEASE_LTO", "fat")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+            .env("CARGO_INCREMENTAL", "0");
         command
     }
 
