@@ -268,16 +268,77 @@ fn new_name() -> String {
 
 /// The mounted hierarchy that owns the I/O controller: `blkio` in version 1, `io` in version 2.
 fn io_mount() -> io::Result<PathBuf> {
+    mount_of("blkio", "io").map(|(path, _)| path)
+}
+
+/// Where a controller, with its names on both versions, is mounted.
+fn mount_of(v1: &str, v2: &str) -> io::Result<(PathBuf, Version)> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let owns = |(path, kind, options): &(&str, &str, &str)| match *kind {
-        "cgroup" => options.split(',').any(|option| option == "blkio"),
-        "cgroup2" => has_controller(Path::new(path), "io"),
-        _ => false,
+    let owner = |(path, kind, options): (&str, &str, &str)| match kind {
+        "cgroup" if options.split(',').any(|option| option == v1) => {
+            Some((path.into(), Version::V1))
+        }
+        "cgroup2" if has_controller(Path::new(path), v2) => Some((path.into(), Version::V2)),
+        _ => None,
     };
-    let found = mounts.lines().filter_map(mount_row).find(owns);
-    found
-        .map(|(path, ..)| path.into())
-        .ok_or_else(|| io::Error::other("no mounted cgroup hierarchy has the I/O controller"))
+    let missing = || io::Error::other(format!("no mounted cgroup hierarchy has `{v2}`"));
+    let mut found = mounts.lines().filter_map(mount_row).filter_map(owner);
+    found.next().ok_or_else(missing)
+}
+
+/// A cgroup whose processes together may have so much memory, and no swap beside it.
+#[derive(Debug)]
+pub struct MemoryLimit {
+    dir: PathBuf,
+    version: Version,
+}
+
+impl MemoryLimit {
+    /// A new cgroup below the root.
+    pub fn new(bytes: u64) -> io::Result<Self> {
+        let (mount, version) = mount_of("memory", "memory")?;
+        if version == Version::V2 {
+            write(&mount.join("cgroup.subtree_control"), "+memory")?;
+        }
+        let dir = mount.join(new_name());
+        fs::create_dir(&dir).map_err(|error| annotate(&dir, &error))?;
+        let limit = Self { dir, version };
+        let (file, swap, most) = match version {
+            Version::V1 => (
+                "memory.limit_in_bytes",
+                "memory.memsw.limit_in_bytes",
+                bytes,
+            ),
+            Version::V2 => ("memory.max", "memory.swap.max", 0),
+        };
+        write(&limit.dir.join(file), &bytes.to_string())?;
+        // Kernels that cannot swap have no such file.
+        if limit.dir.join(swap).exists() {
+            write(&limit.dir.join(swap), &most.to_string())?;
+        }
+        Ok(limit)
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What its processes have now, bytes.
+    pub fn used(&self) -> io::Result<u64> {
+        let file = match self.version {
+            Version::V1 => "memory.usage_in_bytes",
+            Version::V2 => "memory.current",
+        };
+        let text = fs::read_to_string(self.dir.join(file))?;
+        text.trim().parse().map_err(io::Error::other)
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        remove(&self.dir);
+    }
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
