@@ -1,12 +1,15 @@
 //! Blame against what really ran: for a victim that always wants the CPU, it is the growth of the culprit's run time.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use tests::capability::{emulated, share_tolerance, test_cpu};
 use tests::cgroup::Cgroup;
 use tests::load::{Load, Plan};
+use tests::report::{Document, Running};
 use tests::shape::{Mode, Shape};
 use tests::stage::{Observation, observe, observe_with};
+use tests::truth::Snapshot;
 
 const WINDOW: Duration = Duration::from_secs(3);
 
@@ -234,4 +237,77 @@ fn the_wait_belongs_to_the_task_that_gets_the_cpu() {
         "a CPU with somebody waiting idled for {idle} s of {wait} s"
     );
     println!("emulated: {}", emulated());
+}
+
+/// A victim and whom it has to wait for, staged once.
+struct Run {
+    victim: Load,
+    culprit: Load,
+    before: [Snapshot; 2],
+}
+
+impl Run {
+    fn stage() -> Self {
+        let load = |shape| {
+            let group = Cgroup::new().expect("a cgroup");
+            let plan = Plan::new(shape, &group).on(&[test_cpu()]);
+            plan.start().expect("the load starts")
+        };
+        let spin = || Shape::new(Mode::Spin);
+        // Whenever the culprit runs, the victim wants to.
+        let victim = load(spin().wall(Duration::from_millis(400)));
+        let culprit = load(spin().cpu_time(Duration::from_millis(100)));
+        let before = [&victim, &culprit].map(|load| Snapshot::at_rest(load.cgroup()));
+        Self {
+            victim,
+            culprit,
+            before,
+        }
+    }
+
+    fn play(&mut self) {
+        self.victim.go();
+        // It is running by then.
+        sleep(Duration::from_millis(50));
+        self.culprit.go();
+        for load in [&mut self.victim, &mut self.culprit] {
+            load.wait_done().unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    /// Whether a report names the culprit first, with the share that it really ran.
+    fn is_told(&self, report: &Document) -> bool {
+        let [victim, culprit] = [&self.victim, &self.culprit].map(Load::cgroup);
+        let [waited, ran] = [(victim, 0), (culprit, 1)].map(|(group, number)| {
+            let now = Snapshot::at_rest(group);
+            now.since(&self.before[number])
+        });
+        let rows = report.blame_rows().iter();
+        let of_victim =
+            rows.filter(|row| row["victim"] == victim.path() && row["resource"] == "cpu");
+        let first = of_victim.max_by(|a, b| {
+            let seconds = [a, b].map(|row| row["seconds"].as_f64().unwrap_or(0.0));
+            seconds[0].total_cmp(&seconds[1])
+        });
+        let is_first = first.is_some_and(|row| row["culprit"] == culprit.path());
+        let share = report.blame(&victim.path(), &culprit.path()) / waited.wait_s();
+        let expected = ran.run_s() / waited.wait_s();
+        let is_told = is_first && (share - expected).abs() <= share_tolerance();
+        if !is_told {
+            println!("{share:.3} of the wait, {expected:.3} is true; first is {first:?}");
+        }
+        is_told
+    }
+}
+
+#[test]
+fn the_right_culprit_comes_first_in_nineteen_of_twenty_runs() {
+    let count = if emulated() { 20 } else { 100 };
+    let mut runs: Vec<Run> = (0..count).map(|_| Run::stage()).collect();
+    let report = Running::start(&["--duration", "10m"]);
+    runs.iter_mut().for_each(Run::play);
+    let report = report.interrupt();
+    let told = runs.iter().filter(|run| run.is_told(&report)).count();
+    println!("{told} of {count} runs were told as they were");
+    assert!(20 * told >= 19 * count, "{told} of {count} runs");
 }
