@@ -5,6 +5,7 @@
 
 mod environment;
 mod file;
+mod form;
 mod layer;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,9 @@ use thiserror::Error;
 
 pub use environment::from_environment;
 pub use file::from_file;
+pub use form::{Form, Histograms, Temporality};
 pub use layer::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
-    Protocol, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
 };
 
 use crate::{
@@ -68,8 +69,8 @@ pub struct Settings {
     pub kubelet: Option<KubeletAccess>,
     /// How much of culprits' names is told.
     pub culprit_names: CulpritNames,
-    /// How histograms are told.
-    pub histograms: Histograms,
+    /// The form in which metrics are told.
+    pub form: Form,
     /// Where the past is told, if anywhere.
     pub history: Option<Socket>,
     /// How metrics are sent.
@@ -129,7 +130,10 @@ impl Layer {
             service_name: self.service_name,
             kubelet: self.kubelet.map(kubelet).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
-            histograms: self.histograms.unwrap_or_default(),
+            form: Form {
+                temporality: self.temporality.unwrap_or_default(),
+                histograms: self.histograms.unwrap_or_default(),
+            },
             history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,
             event_target: has_events.then(|| events.settle(EVENTS_PATH)).transpose()?,

@@ -28,7 +28,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, histograms, history, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, temporality, histograms, history, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -210,11 +210,29 @@ fn a_wrong_variable_is_named_and_a_secret_is_not_said() {
 }
 
 #[test]
-fn what_the_agent_cannot_do_is_said() {
+fn temporality_is_ours_or_the_preference_of_opentelemetry_in_any_case() {
     let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
-    assert_eq!(environment(&[(name, "Cumulative")]), Ok(Layer::default()));
-    let error = environment(&[(name, "delta")]).unwrap_err();
-    expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` is no value for it; the agent has `cumulative` only: unset the variable"].assert_eq(&error.to_string());
+    let told = |variables: &[_]| environment(variables).map(|layer| layer.temporality);
+    for (text, expected) in [
+        ("cumulative", Temporality::Cumulative),
+        ("Delta", Temporality::Delta),
+        ("LowMemory", Temporality::LowMemory),
+    ] {
+        assert_eq!(told(&[(name, text)]), Ok(Some(expected)));
+    }
+    let ours = ("CROSSTALK_TEMPORALITY", "delta");
+    assert_eq!(
+        told(&[(name, "cumulative"), ours]),
+        Ok(Some(Temporality::Delta))
+    );
+    let error = environment(&[(name, "stateless")]).unwrap_err();
+    expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `stateless` is no value for it; give one of cumulative, delta, lowmemory"].assert_eq(&error.to_string());
+    let file = file::parse("a", "temporality: lowmemory")
+        .unwrap()
+        .settle()
+        .unwrap();
+    assert_eq!(file.form.temporality, Temporality::LowMemory);
+    assert_eq!(Layer::default().settle().unwrap().form, Form::default());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{
     Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
-    Protocol, Time, Tls,
+    Protocol, Temporality, Time, Tls,
 };
 
 /// Observe on and on, and export metrics over OTLP.
@@ -64,6 +64,9 @@ struct Flags {
     /// How much of culprits' names is told [default: full]
     #[arg(long, value_enum, value_name = "HOW")]
     culprit_names: Option<CulpritNames>,
+    /// Since when sums and histograms count [default: cumulative]
+    #[arg(long, value_enum, value_name = "SINCE")]
+    temporality: Option<Temporality>,
     /// How histograms are told [default: exponential]
     #[arg(long, value_enum, value_name = "HOW")]
     histograms: Option<Histograms>,
@@ -125,6 +128,7 @@ impl Args {
             kubelet: flags.kubelet.clone(),
             events: flags.events,
             culprit_names: flags.culprit_names,
+            temporality: flags.temporality,
             histograms: flags.histograms,
             export_events: None,
             history: History {
