@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use environment::from_environment;
 pub use file::from_file;
-pub use form::{Form, Histograms, Temporality};
+pub use form::{Form, Histograms, Identity, Temporality};
 pub use layer::{
     Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
 };
@@ -133,6 +133,7 @@ impl Layer {
             form: Form {
                 temporality: self.temporality.unwrap_or_default(),
                 histograms: self.histograms.unwrap_or_default(),
+                identity: self.identity.unwrap_or_default(),
             },
             history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,

@@ -1,5 +1,6 @@
 //! The numbers that a receiver gets are those of a report of the same time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tests::agent::Agent;
@@ -89,6 +90,41 @@ fn assert_only_grows(points: &[Point]) {
         assert!(is_next && point.at >= before.at, "{before:?}\n{point:?}");
         *before = point;
     }
+}
+
+#[test]
+fn points_say_whose_they_are_where_they_are_told_to() {
+    let sink = Sink::start(Protocol::Http, &[]);
+    let endpoint = sink.endpoint();
+    let (places, set) = (["--identity", "points"], ["--resource", "team=a"]);
+    let args = ["--interval", "1s", "--endpoint", &endpoint];
+    let agent = Agent::start(&[&args[..], &places, &set].concat());
+    sink.wait("two requests", |received| received.len() >= 2);
+    agent.terminate().exported();
+    let points: Vec<Point> = sink.accepted().iter().flat_map(metrics::points).collect();
+    let mut series = BTreeMap::new();
+    for point in &points {
+        for key in ["host.name", "service.instance.id", "team"] {
+            assert_eq!(
+                point.attributes.get(key),
+                point.resource.get(key),
+                "{point:?}"
+            );
+            assert!(point.attributes.contains_key(key), "no {key}: {point:?}");
+        }
+        let path = "crosstalk.cgroup.path";
+        assert_eq!(
+            point.attributes.get(path),
+            point.resource.get(path),
+            "{point:?}"
+        );
+        // Without Resources no two are the same series.
+        let whose = series
+            .entry((&point.metric, &point.attributes))
+            .or_insert(&point.resource);
+        assert_eq!(*whose, &point.resource);
+    }
+    assert!(series.len() > 10, "{} series of a host", series.len());
 }
 
 #[test]

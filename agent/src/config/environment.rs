@@ -34,6 +34,7 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
     layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
     layer.temporality = env.temporality()?;
     layer.histograms = env.histograms()?;
+    layer.identity = env.choice("CROSSTALK_IDENTITY")?;
     layer.culprit_names = env.choice("CROSSTALK_CULPRIT_NAMES")?;
     layer.history.socket = env.one("CROSSTALK_HISTORY_SOCKET").map(Into::into);
     layer.history.group = env.one("CROSSTALK_HISTORY_GROUP");

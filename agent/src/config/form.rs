@@ -9,6 +9,8 @@ pub struct Form {
     pub temporality: Temporality,
     /// How histograms are told.
     pub histograms: Histograms,
+    /// Where it is said whose a data point is.
+    pub identity: Identity,
 }
 
 /// Since when sums and histograms count.
@@ -36,4 +38,16 @@ pub enum Histograms {
     Exponential,
     /// With bounds at powers of two, for receivers that know no others
     Explicit,
+}
+
+/// Where it is said whose a data point is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// On its Resource
+    #[default]
+    Resource,
+    /// On each point too, for receivers that drop attributes of Resources
+    Points,
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Histograms, Temporality};
+use super::{Histograms, Identity, Temporality};
 
 /// One source of settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Layer {
     pub temporality: Option<Temporality>,
     /// How histograms are told.
     pub histograms: Option<Histograms>,
+    /// Where it is said whose a data point is.
+    pub identity: Option<Identity>,
     /// What is told of the past.
     pub history: History,
     /// How metrics are sent, and events where nothing else is said.
@@ -207,6 +209,7 @@ impl Layer {
             culprit_names: self.culprit_names.or(below.culprit_names),
             temporality: self.temporality.or(below.temporality),
             histograms: self.histograms.or(below.histograms),
+            identity: self.identity.or(below.identity),
             history: History {
                 socket: self.history.socket.or(below.history.socket),
                 group: self.history.group.or(below.history.group),

@@ -28,7 +28,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, temporality, histograms, history, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, temporality, histograms, identity, history, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -233,6 +233,16 @@ fn temporality_is_ours_or_the_preference_of_opentelemetry_in_any_case() {
         .unwrap();
     assert_eq!(file.form.temporality, Temporality::LowMemory);
     assert_eq!(Layer::default().settle().unwrap().form, Form::default());
+}
+
+#[test]
+fn identity_is_on_the_resource_unless_points_are_to_have_it() {
+    let env = environment(&[("CROSSTALK_IDENTITY", "points")]).unwrap();
+    let file = file::parse("a", "identity: resource").unwrap();
+    let identity = |layer: Layer| layer.settle().unwrap().form.identity;
+    assert_eq!(identity(file.clone()), Identity::Resource);
+    assert_eq!(identity(env.over(file)), Identity::Points);
+    assert_eq!(identity(Layer::default()), Identity::Resource);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use crate::{
-    config::{Form, Histograms},
+    config::{Form, Histograms, Identity},
     otlp::{
         amount::Amount,
         ledger::{Entity, Ledger, Told, Whose},
@@ -55,6 +55,13 @@ pub fn request(parts: impl IntoIterator<Item = ResourceMetrics>) -> ExportMetric
 fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
     let now = ledger.now();
     let mut metrics: Vec<Metric> = Vec::new();
+    let identity: Vec<KeyValue> = match ledger.form().identity {
+        Identity::Resource => Vec::new(),
+        Identity::Points => {
+            let identity = ledger.host().identity(&entity.resource);
+            identity.map(|(key, value)| pair(key, value)).collect()
+        }
+    };
     let (mut points, mut deltas) = (0, 0);
     let mut latest = None;
     for (number, attributes, series) in entity.told() {
@@ -63,9 +70,14 @@ fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
             latest = Some(number);
         }
         let data = metrics.last_mut().and_then(|metric| metric.data.as_mut());
-        let attributes: Vec<KeyValue> = attributes
+        let own = attributes.iter().map(|(key, value)| pair(key, value));
+        // No key may be there twice.
+        let is_free = |pair: &&KeyValue| attributes.iter().all(|(key, _)| *key != pair.key);
+        let attributes: Vec<KeyValue> = identity
             .iter()
-            .map(|(key, value)| pair(key, value))
+            .filter(is_free)
+            .cloned()
+            .chain(own)
             .collect();
         if let Some(data) = data {
             let is_delta = entity.is_delta(number);

@@ -151,6 +151,11 @@ impl Ledger {
         self.form
     }
 
+    /// What all Resources have in common.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Episodes of a second count with the next interval.
     pub fn count_episodes(&mut self, observed: &Observed) {
         self.full = self.full.saturating_add(observed.full);

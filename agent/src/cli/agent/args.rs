@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
-    Protocol, Temporality, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Identity, Layer,
+    Most, Protocol, Temporality, Time, Tls,
 };
 
 /// Observe on and on, and export metrics over OTLP.
@@ -70,6 +70,9 @@ struct Flags {
     /// How histograms are told [default: exponential]
     #[arg(long, value_enum, value_name = "HOW")]
     histograms: Option<Histograms>,
+    /// Where it is said whose a data point is [default: resource]
+    #[arg(long, value_enum, value_name = "WHERE")]
+    identity: Option<Identity>,
     /// An attribute of all Resources; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     resource: Vec<(String, String)>,
@@ -130,6 +133,7 @@ impl Args {
             culprit_names: flags.culprit_names,
             temporality: flags.temporality,
             histograms: flags.histograms,
+            identity: flags.identity,
             export_events: None,
             history: History {
                 socket: flags.history_socket.clone(),
