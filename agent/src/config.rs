@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use environment::from_environment;
 pub use file::from_file;
-pub use form::{Form, Histograms, Identity, Temporality};
+pub use form::{Backend, Form, Histograms, Identity, Temporality};
 pub use layer::{
     Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
 };
@@ -114,6 +114,7 @@ impl Layer {
             Detail::Extra => (Tier::Extra, Tier::Extra),
         };
         let limits = Limits::default();
+        let form = self.backend.map(Backend::form).unwrap_or_default();
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let events = self.export_events.unwrap_or_else(|| self.export.clone());
         let has_events = self.events.unwrap_or(true);
@@ -131,9 +132,9 @@ impl Layer {
             kubelet: self.kubelet.map(kubelet).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
             form: Form {
-                temporality: self.temporality.unwrap_or_default(),
-                histograms: self.histograms.unwrap_or_default(),
-                identity: self.identity.unwrap_or_default(),
+                temporality: self.temporality.unwrap_or(form.temporality),
+                histograms: self.histograms.unwrap_or(form.histograms),
+                identity: self.identity.unwrap_or(form.identity),
             },
             history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,

@@ -158,6 +158,60 @@ fn one_interval_is_printed_as_otlp_json() {
     }
 }
 
+/// What one interval of everybody has: each metric with its kind, and the content of that.
+fn printed(more: &[&str]) -> Vec<(String, serde_json::Value)> {
+    let args = [
+        "agent",
+        "--once",
+        "--stdout",
+        "--interval",
+        "1s",
+        "--detail",
+        "all",
+    ];
+    let output = crosstalk(&[&args[..], more].concat()).output();
+    let output = output.expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let resources = json["resourceMetrics"].as_array().expect("a list").iter();
+    let scopes = resources.flat_map(|of| of["scopeMetrics"].as_array().expect("a list"));
+    let metrics = scopes.flat_map(|scope| scope["metrics"].as_array().expect("a list"));
+    let kinds = ["sum", "gauge", "histogram", "exponentialHistogram"];
+    let data = metrics.flat_map(|metric| {
+        let found = kinds.iter().filter(|kind| metric[**kind].is_object());
+        found.map(|kind| ((*kind).to_owned(), metric[*kind].clone()))
+    });
+    data.collect()
+}
+
+#[test]
+fn a_backend_gives_the_form_and_what_is_set_alone_covers_it() {
+    let preset = ["--backend", "dynatrace"];
+    let own = [&preset[..], &["--histograms", "exponential"]].concat();
+    for (more, has, lacks) in [
+        (&preset[..], "histogram", "exponentialHistogram"),
+        (&own, "exponentialHistogram", "histogram"),
+    ] {
+        let metrics = printed(more);
+        let is_there = |kind: &str| metrics.iter().any(|(of, _)| of == kind);
+        assert!(
+            is_there("sum") && is_there(has) && !is_there(lacks),
+            "{more:?}"
+        );
+        for (kind, data) in &metrics {
+            if kind != "gauge" {
+                assert_eq!(data["aggregationTemporality"], 1, "{more:?}: {kind}");
+            }
+            for point in data["dataPoints"].as_array().expect("a list") {
+                let attributes = point["attributes"].as_array().expect("a list");
+                let has_host = attributes.iter().any(|pair| pair["key"] == "host.name");
+                assert!(has_host, "{more:?}: {point}");
+            }
+        }
+    }
+}
+
 #[test]
 fn cardinality_adds_up() {
     let output = crosstalk(&["agent", "--once", "--cardinality", "--interval", "1s"]).output();

@@ -32,6 +32,7 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
     layer.limits.series = env.number("CROSSTALK_MAX_SERIES")?;
     layer.limits.culprits = env.number("CROSSTALK_MAX_CULPRITS")?;
     layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
+    layer.backend = env.choice("CROSSTALK_BACKEND")?;
     layer.temporality = env.temporality()?;
     layer.histograms = env.histograms()?;
     layer.identity = env.choice("CROSSTALK_IDENTITY")?;

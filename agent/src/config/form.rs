@@ -51,3 +51,65 @@ pub enum Identity {
     /// On each point too, for receivers that drop attributes of Resources
     Points,
 }
+
+/// Who keeps the metrics: gives the form a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Prometheus
+    Prometheus,
+    /// VictoriaMetrics
+    #[value(name = "victoriametrics")]
+    VictoriaMetrics,
+    /// Grafana Mimir
+    Mimir,
+    /// Datadog
+    Datadog,
+    /// Dynatrace
+    Dynatrace,
+    /// ClickHouse, through a collector
+    #[value(name = "clickhouse")]
+    ClickHouse,
+}
+
+impl Backend {
+    /// The form that it takes and keeps best.
+    pub fn form(self) -> Form {
+        let (temporality, histograms, identity) = match self {
+            // Exponential histograms are refused where native ones are not turned on.
+            Backend::Prometheus => (
+                Temporality::Cumulative,
+                Histograms::Explicit,
+                Identity::Points,
+            ),
+            Backend::VictoriaMetrics => (
+                Temporality::Cumulative,
+                Histograms::Exponential,
+                Identity::Resource,
+            ),
+            Backend::Mimir => (
+                Temporality::Cumulative,
+                Histograms::Exponential,
+                Identity::Points,
+            ),
+            Backend::Datadog => (
+                Temporality::Delta,
+                Histograms::Exponential,
+                Identity::Points,
+            ),
+            // It drops the buckets of exponential histograms.
+            Backend::Dynatrace => (Temporality::Delta, Histograms::Explicit, Identity::Points),
+            Backend::ClickHouse => (
+                Temporality::Cumulative,
+                Histograms::Explicit,
+                Identity::Resource,
+            ),
+        };
+        Form {
+            temporality,
+            histograms,
+            identity,
+        }
+    }
+}

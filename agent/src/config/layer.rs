@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::{Histograms, Identity, Temporality};
+use super::{Backend, Histograms, Identity, Temporality};
 
 /// One source of settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Layer {
     pub events: Option<bool>,
     /// How much of culprits' names is told.
     pub culprit_names: Option<CulpritNames>,
+    /// Who keeps the metrics.
+    pub backend: Option<Backend>,
     /// Since when sums and histograms count.
     pub temporality: Option<Temporality>,
     /// How histograms are told.
@@ -207,6 +209,7 @@ impl Layer {
             kubelet: self.kubelet.or(below.kubelet),
             events: self.events.or(below.events),
             culprit_names: self.culprit_names.or(below.culprit_names),
+            backend: self.backend.or(below.backend),
             temporality: self.temporality.or(below.temporality),
             histograms: self.histograms.or(below.histograms),
             identity: self.identity.or(below.identity),

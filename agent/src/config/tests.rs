@@ -28,7 +28,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, temporality, histograms, identity, history, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, events, culprit_names, backend, temporality, histograms, identity, history, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -233,6 +233,54 @@ fn temporality_is_ours_or_the_preference_of_opentelemetry_in_any_case() {
         .unwrap();
     assert_eq!(file.form.temporality, Temporality::LowMemory);
     assert_eq!(Layer::default().settle().unwrap().form, Form::default());
+}
+
+/// Each with its form, and as the table of the documentation has it.
+#[test]
+fn each_backend_has_the_form_that_is_documented() {
+    let documented = include_str!("../../../docs/agent.md");
+    for (name, [temporality, histograms, identity]) in [
+        ("prometheus", ["cumulative", "explicit", "points"]),
+        ("victoriametrics", ["cumulative", "exponential", "resource"]),
+        ("mimir", ["cumulative", "exponential", "points"]),
+        ("datadog", ["delta", "exponential", "points"]),
+        ("dynatrace", ["delta", "explicit", "points"]),
+        ("clickhouse", ["cumulative", "explicit", "resource"]),
+    ] {
+        let row = format!("| `{name}` | `{temporality}` | `{histograms}` | `{identity}` |");
+        assert!(documented.contains(&row), "no {row} in docs/agent.md");
+        let each =
+            format!("temporality: {temporality}\nhistograms: {histograms}\nidentity: {identity}");
+        let each = file::parse("a", &each).unwrap().settle().unwrap();
+        let file = file::parse("a", &format!("backend: {name}")).unwrap();
+        assert_eq!(file.settle().unwrap().form, each.form, "{name}");
+        let env = environment(&[("CROSSTALK_BACKEND", name)]).unwrap();
+        assert_eq!(env.settle().unwrap().form, each.form, "{name}");
+    }
+    let rows = documented
+        .lines()
+        .filter(|line| line.contains("from documentation |"));
+    assert_eq!(rows.count(), 5, "only VictoriaMetrics was tried");
+}
+
+#[test]
+fn what_a_backend_says_is_covered_by_whoever_says_it_alone() {
+    let flags = Layer {
+        backend: Some(Backend::Dynatrace),
+        ..Layer::default()
+    };
+    let env = environment(&[(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative",
+    )]);
+    let file = file::parse("a", "histograms: exponential").unwrap();
+    let form = flags.over(env.unwrap()).over(file).settle().unwrap().form;
+    let expected = Form {
+        temporality: Temporality::Cumulative,
+        histograms: Histograms::Exponential,
+        identity: Identity::Points,
+    };
+    assert_eq!(form, expected);
 }
 
 #[test]

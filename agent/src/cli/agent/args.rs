@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Identity, Layer,
-    Most, Protocol, Temporality, Time, Tls,
+    Backend, Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Identity,
+    Layer, Most, Protocol, Temporality, Time, Tls,
 };
 
 /// Observe on and on, and export metrics over OTLP.
@@ -64,6 +64,9 @@ struct Flags {
     /// How much of culprits' names is told [default: full]
     #[arg(long, value_enum, value_name = "HOW")]
     culprit_names: Option<CulpritNames>,
+    /// Who keeps the metrics: gives the temporality, histograms and identity other defaults
+    #[arg(long, value_enum, value_name = "WHO")]
+    backend: Option<Backend>,
     /// Since when sums and histograms count [default: cumulative]
     #[arg(long, value_enum, value_name = "SINCE")]
     temporality: Option<Temporality>,
@@ -131,6 +134,7 @@ impl Args {
             kubelet: flags.kubelet.clone(),
             events: flags.events,
             culprit_names: flags.culprit_names,
+            backend: flags.backend,
             temporality: flags.temporality,
             histograms: flags.histograms,
             identity: flags.identity,
