@@ -5,6 +5,7 @@
 
 mod environment;
 mod file;
+mod form;
 mod layer;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,9 @@ use thiserror::Error;
 
 pub use environment::from_environment;
 pub use file::from_file;
+pub use form::{Backend, Form, Histograms, Identity, Temporality};
 pub use layer::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
-    Protocol, Time, Tls,
+    Compression, CulpritNames, Detail, Endpoint, Export, History, Layer, Most, Protocol, Time, Tls,
 };
 
 use crate::{
@@ -72,8 +73,8 @@ pub struct Settings {
     pub canary: Option<Duration>,
     /// How much of culprits' names is told.
     pub culprit_names: CulpritNames,
-    /// How histograms are told.
-    pub histograms: Histograms,
+    /// The form in which metrics are told.
+    pub form: Form,
     /// Where the past is told, if anywhere.
     pub history: Option<Socket>,
     /// How metrics are sent.
@@ -117,6 +118,7 @@ impl Layer {
             Detail::Extra => (Tier::Extra, Tier::Extra),
         };
         let limits = Limits::default();
+        let form = self.backend.map(Backend::form).unwrap_or_default();
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let events = self.export_events.unwrap_or_else(|| self.export.clone());
         let has_events = self.events.unwrap_or(true);
@@ -134,7 +136,11 @@ impl Layer {
             kubelet: self.kubelet.map(kubelet).transpose()?,
             canary: self.canary.map(canary).transpose()?,
             culprit_names: self.culprit_names.unwrap_or_default(),
-            histograms: self.histograms.unwrap_or_default(),
+            form: Form {
+                temporality: self.temporality.unwrap_or(form.temporality),
+                histograms: self.histograms.unwrap_or(form.histograms),
+                identity: self.identity.unwrap_or(form.identity),
+            },
             history: self.history.settle(),
             target: self.export.settle(METRICS_PATH)?,
             event_target: has_events.then(|| events.settle(EVENTS_PATH)).transpose()?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, metric::Data, number_data_point::Value as Number,
+    AggregationTemporality, Metric, metric::Data, number_data_point::Value as Number,
 };
 
 /// Attributes by name.
@@ -20,6 +20,8 @@ pub struct Point {
     pub metric: String,
     /// Its own attributes.
     pub attributes: Attributes,
+    /// Whether it tells what came since the point before.
+    pub is_delta: bool,
     /// Since when it counts.
     pub start: u64,
     /// When it was so.
@@ -63,32 +65,43 @@ pub fn of_entity(requests: &[ExportMetricsServiceRequest], path: &str, metric: &
     .collect()
 }
 
-/// The latest value of each series, added up; 0 where there is none.
+/// What each series came to, added up: its latest value, or all of its deltas; 0 where there is none.
 pub fn total(points: &[Point], wanted: impl Fn(&Attributes) -> bool) -> f64 {
-    let mut latest: BTreeMap<&Attributes, f64> = BTreeMap::new();
+    let mut totals: BTreeMap<&Attributes, f64> = BTreeMap::new();
     for point in points.iter().filter(|point| wanted(&point.attributes)) {
-        if let Some(value) = point.value {
-            latest.insert(&point.attributes, value);
-        }
+        let Some(value) = point.value else { continue };
+        let total = totals.entry(&point.attributes).or_default();
+        *total = if point.is_delta {
+            *total + value
+        } else {
+            value
+        };
     }
-    latest.values().sum()
+    totals.values().sum()
 }
 
 fn points_of(metric: &Metric, resource: &Attributes) -> Vec<Point> {
+    let data = metric.data.as_ref().expect("each metric has data");
+    let is_delta = match data {
+        Data::Sum(sum) => is_delta(sum.aggregation_temporality()),
+        Data::ExponentialHistogram(histogram) => is_delta(histogram.aggregation_temporality()),
+        _ => false,
+    };
     let point = |own: &[KeyValue], start, at, value| Point {
         resource: resource.clone(),
         metric: metric.name.clone(),
         attributes: attributes(own),
+        is_delta,
         start,
         at,
         value,
         count: 0,
         in_buckets: 0,
     };
-    match metric.data.as_ref().expect("each metric has data") {
+    match data {
         Data::Gauge(gauge) => numbers(&gauge.data_points, point),
         Data::Sum(sum) => {
-            assert!(sum.is_monotonic && sum.aggregation_temporality == 2);
+            assert!(sum.is_monotonic);
             numbers(&sum.data_points, point)
         }
         Data::ExponentialHistogram(histogram) => {
@@ -113,6 +126,14 @@ fn points_of(metric: &Metric, resource: &Attributes) -> Vec<Point> {
             points.map(convert).collect()
         }
         other => panic!("the agent sends no {other:?}"),
+    }
+}
+
+fn is_delta(temporality: AggregationTemporality) -> bool {
+    match temporality {
+        AggregationTemporality::Delta => true,
+        AggregationTemporality::Cumulative => false,
+        AggregationTemporality::Unspecified => panic!("what it counts since is not said"),
     }
 }
 

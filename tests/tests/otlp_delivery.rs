@@ -1,12 +1,13 @@
 //! Whatever a receiver does, every point is accounted for, on both sides alike.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use tests::agent::{Agent, Exported};
 use tests::cgroup::Cgroup;
 use tests::load::Plan;
-use tests::metrics;
+use tests::metrics::{self, Point};
 use tests::shape::{Mode, Shape};
 use tests::sink::{Protocol, Received, Reply, Sink};
 use tests::truth::Snapshot;
@@ -140,6 +141,106 @@ fn totals_are_right_after_a_time_without_a_receiver() {
     );
     assert_eq!(run[0].value, Some(0.0), "a series begins at 0");
     assert_eq!(run[0].at, run[0].start);
+}
+
+fn deltas(protocol: Protocol) {
+    let script = [
+        Reply::Accept,
+        Reply::Unavailable,
+        Reply::Unavailable,
+        Reply::Accept,
+        Reply::Hang,
+        Reply::Cut,
+        Reply::Reject(3),
+    ];
+    let sink = Sink::start(protocol, &script);
+    let more = ["--temporality", "delta", "--detail", "all"];
+    let agent = agent(&sink, protocol, &more);
+    let cgroup = Cgroup::new().expect("a cgroup");
+    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(4));
+    let mut load = Plan::new(shape, &cgroup).start().expect("the load starts");
+    let before = Snapshot::at_rest(&cgroup);
+    load.go();
+    load.wait_done().expect("the load ends");
+    let truth = Snapshot::at_rest(&cgroup).since(&before);
+    sink.wait("two requests after the faults", |received| {
+        received.len() >= script.len() + 2
+    });
+    let exported = agent.terminate().exported();
+    let received = sink.received();
+    assert_eq!(exported, seen(&received));
+    let accepted = sink.accepted();
+    let of = |metric| metrics::of_entity(&accepted, &cgroup.path(), metric);
+    let told = ["crosstalk.cpu.run.time", "crosstalk.cpu.steal.time"];
+    let told: f64 = told
+        .map(|metric| metrics::total(&of(metric), |_| true))
+        .iter()
+        .sum();
+    let true_s = truth.run_s();
+    assert!(
+        (told - true_s).abs() <= 0.01 * true_s + 0.005,
+        "{told} s told, {true_s} s true"
+    );
+    let points: Vec<Point> = accepted.iter().flat_map(metrics::points).collect();
+    assert_deltas(&points);
+    // No answer says that the request did not arrive.
+    let is_ambiguous = |reply| match protocol {
+        Protocol::Http => matches!(reply, Reply::Hang | Reply::Cut),
+        Protocol::Grpc => reply == Reply::Hang,
+    };
+    let ambiguous = received.iter().filter(|one| is_ambiguous(one.reply));
+    let ambiguous = ambiguous.flat_map(|one| metrics::points(&one.request));
+    let ambiguous = ambiguous.filter(|point| point.is_delta).count();
+    let name = "crosstalk.agent.export.points.ambiguous";
+    let counted: Vec<Point> = points
+        .into_iter()
+        .filter(|point| point.metric == name)
+        .collect();
+    let counted = metrics::total(&counted, |_| true);
+    assert!(
+        (counted - ambiguous as f64).abs() < 0.5,
+        "{counted} of {ambiguous} are counted"
+    );
+}
+
+/// Each has its own time, in which something came; gauges are as ever.
+fn assert_deltas(points: &[Point]) {
+    let mut ends = BTreeMap::new();
+    for point in points {
+        assert_eq!(point.is_delta, point.start > 0, "{point:?}");
+        if !point.is_delta {
+            continue;
+        }
+        let has_something = point.value > Some(0.0) || point.count > 0;
+        assert!(point.start < point.at && has_something, "{point:?}");
+        assert_eq!(point.count, point.in_buckets);
+        let series = (&point.resource, &point.metric, &point.attributes);
+        if let Some(end) = ends.insert(series, point.at) {
+            assert!(
+                end <= point.start,
+                "{point:?} overlaps with one until {end}"
+            );
+        }
+    }
+    for metric in [
+        "crosstalk.cpu.runqueue.delay",
+        "crosstalk.agent.switches.seen",
+    ] {
+        let of = ends.keys().filter(|(_, name, _)| *name == metric);
+        assert!(of.count() > 0, "no deltas of {metric}");
+    }
+    let gauges = points.iter().filter(|point| !point.is_delta);
+    assert!(gauges.count() > 0, "no gauges");
+}
+
+#[test]
+fn deltas_add_up_to_what_the_kernel_says_over_http() {
+    deltas(Protocol::Http);
+}
+
+#[test]
+fn deltas_add_up_to_what_the_kernel_says_over_grpc() {
+    deltas(Protocol::Grpc);
 }
 
 #[test]

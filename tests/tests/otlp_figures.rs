@@ -1,5 +1,6 @@
 //! The numbers that a receiver gets are those of a report of the same time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tests::agent::Agent;
@@ -92,6 +93,41 @@ fn assert_only_grows(points: &[Point]) {
 }
 
 #[test]
+fn points_say_whose_they_are_where_they_are_told_to() {
+    let sink = Sink::start(Protocol::Http, &[]);
+    let endpoint = sink.endpoint();
+    let (places, set) = (["--identity", "points"], ["--resource", "team=a"]);
+    let args = ["--interval", "1s", "--endpoint", &endpoint];
+    let agent = Agent::start(&[&args[..], &places, &set].concat());
+    sink.wait("two requests", |received| received.len() >= 2);
+    agent.terminate().exported();
+    let points: Vec<Point> = sink.accepted().iter().flat_map(metrics::points).collect();
+    let mut series = BTreeMap::new();
+    for point in &points {
+        for key in ["host.name", "service.instance.id", "team"] {
+            assert_eq!(
+                point.attributes.get(key),
+                point.resource.get(key),
+                "{point:?}"
+            );
+            assert!(point.attributes.contains_key(key), "no {key}: {point:?}");
+        }
+        let path = "crosstalk.cgroup.path";
+        assert_eq!(
+            point.attributes.get(path),
+            point.resource.get(path),
+            "{point:?}"
+        );
+        // Without Resources no two are the same series.
+        let whose = series
+            .entry((&point.metric, &point.attributes))
+            .or_insert(&point.resource);
+        assert_eq!(*whose, &point.resource);
+    }
+    assert!(series.len() > 10, "{} series of a host", series.len());
+}
+
+#[test]
 fn one_interval_is_printed_as_otlp_json() {
     let output = crosstalk(&["agent", "--once", "--stdout", "--interval", "1s"]).output();
     let output = output.expect("the binary starts");
@@ -118,6 +154,60 @@ fn one_interval_is_printed_as_otlp_json() {
             let at = point["timeUnixNano"].as_str().expect("text");
             assert!(at.parse::<u64>().expect("a number") > 1_600_000_000_000_000_000);
             assert!(point["asDouble"].as_f64().expect("a number") >= 0.0);
+        }
+    }
+}
+
+/// What one interval of everybody has: each metric with its kind, and the content of that.
+fn printed(more: &[&str]) -> Vec<(String, serde_json::Value)> {
+    let args = [
+        "agent",
+        "--once",
+        "--stdout",
+        "--interval",
+        "1s",
+        "--detail",
+        "all",
+    ];
+    let output = crosstalk(&[&args[..], more].concat()).output();
+    let output = output.expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let resources = json["resourceMetrics"].as_array().expect("a list").iter();
+    let scopes = resources.flat_map(|of| of["scopeMetrics"].as_array().expect("a list"));
+    let metrics = scopes.flat_map(|scope| scope["metrics"].as_array().expect("a list"));
+    let kinds = ["sum", "gauge", "histogram", "exponentialHistogram"];
+    let data = metrics.flat_map(|metric| {
+        let found = kinds.iter().filter(|kind| metric[**kind].is_object());
+        found.map(|kind| ((*kind).to_owned(), metric[*kind].clone()))
+    });
+    data.collect()
+}
+
+#[test]
+fn a_backend_gives_the_form_and_what_is_set_alone_covers_it() {
+    let preset = ["--backend", "dynatrace"];
+    let own = [&preset[..], &["--histograms", "exponential"]].concat();
+    for (more, has, lacks) in [
+        (&preset[..], "histogram", "exponentialHistogram"),
+        (&own, "exponentialHistogram", "histogram"),
+    ] {
+        let metrics = printed(more);
+        let is_there = |kind: &str| metrics.iter().any(|(of, _)| of == kind);
+        assert!(
+            is_there("sum") && is_there(has) && !is_there(lacks),
+            "{more:?}"
+        );
+        for (kind, data) in &metrics {
+            if kind != "gauge" {
+                assert_eq!(data["aggregationTemporality"], 1, "{more:?}: {kind}");
+            }
+            for point in data["dataPoints"].as_array().expect("a list") {
+                let attributes = point["attributes"].as_array().expect("a list");
+                let has_host = attributes.iter().any(|pair| pair["key"] == "host.name");
+                assert!(has_host, "{more:?}: {point}");
+            }
         }
     }
 }

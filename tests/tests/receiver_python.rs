@@ -89,6 +89,7 @@ fn point_of(metric: &Value, kind: &str, resource: &Attributes, point: &Value) ->
         resource: resource.clone(),
         metric: text(&metric["name"]).to_owned(),
         attributes: attributes(point),
+        is_delta: data(metric).1["aggregationTemporality"] == "AGGREGATION_TEMPORALITY_DELTA",
         start: count(&point["startTimeUnixNano"]),
         at: count(&point["timeUnixNano"]),
         value: number.filter(|_| point["flags"].as_u64().unwrap_or(0) == 0),

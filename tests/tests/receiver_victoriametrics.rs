@@ -135,6 +135,8 @@ fn agent(database: &VictoriaMetrics) -> Agent {
         "1s",
         "--events",
         "false",
+        "--backend",
+        "victoriametrics",
         "--endpoint",
         &endpoint,
     ])

@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clap::ValueEnum;
 
-use super::{Compression, ConfigError, Endpoint, Export, Histograms, Layer, Protocol, Time, Tls};
+use super::{
+    Compression, ConfigError, Endpoint, Export, Histograms, Layer, Protocol, Temporality, Time, Tls,
+};
 
 const OTLP: &str = "OTEL_EXPORTER_OTLP";
 
 /// What the environment says; `get` is [`std::env::var`], or a table in tests.
 pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, ConfigError> {
     let env = Environment { get };
-    env.only("TEMPORALITY_PREFERENCE", "cumulative")?;
     let mut layer = Layer {
         interval: match env.one("CROSSTALK_INTERVAL") {
             None => env.milliseconds("OTEL_METRIC_EXPORT_INTERVAL")?,
@@ -35,7 +36,10 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
     layer.limits.series = env.number("CROSSTALK_MAX_SERIES")?;
     layer.limits.culprits = env.number("CROSSTALK_MAX_CULPRITS")?;
     layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
+    layer.backend = env.choice("CROSSTALK_BACKEND")?;
+    layer.temporality = env.temporality()?;
     layer.histograms = env.histograms()?;
+    layer.identity = env.choice("CROSSTALK_IDENTITY")?;
     layer.culprit_names = env.choice("CROSSTALK_CULPRIT_NAMES")?;
     layer.history.socket = env.one("CROSSTALK_HISTORY_SOCKET").map(Into::into);
     layer.history.group = env.one("CROSSTALK_HISTORY_GROUP");
@@ -68,19 +72,6 @@ impl Environment<'_> {
         (self.get)(name).filter(|value| !value.is_empty())
     }
 
-    /// A choice that the agent does not offer: silence would leave a backend with what it cannot
-    /// use.
-    fn only(&self, name: &str, value: &str) -> Result<(), ConfigError> {
-        let name = of_metrics(name);
-        match self.one(&name) {
-            Some(text) if !text.eq_ignore_ascii_case(value) => {
-                let remedy = format!("the agent has `{value}` only: unset the variable");
-                Err(wrong(&name, &text, &remedy))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// How one signal is sent: its own variables come before those of all signals.
     fn export(&self, signal: &str) -> Result<Export, ConfigError> {
         let own = |name: &str| format!("{OTLP}_{signal}_{name}");
@@ -105,6 +96,15 @@ impl Environment<'_> {
                 key_file: file("CLIENT_KEY"),
             },
         })
+    }
+
+    /// Ours, or else the preference of OpenTelemetry, whose case is no matter.
+    fn temporality(&self) -> Result<Option<Temporality>, ConfigError> {
+        let name = of_metrics("TEMPORALITY_PREFERENCE");
+        match self.choice("CROSSTALK_TEMPORALITY")? {
+            Some(ours) => Ok(Some(ours)),
+            None => self.choose(&name, true),
+        }
     }
 
     /// Ours, or else by the names that OpenTelemetry gives aggregations.
@@ -144,8 +144,12 @@ impl Environment<'_> {
     }
 
     fn choice<T: ValueEnum>(&self, name: &str) -> Result<Option<T>, ConfigError> {
+        self.choose(name, false)
+    }
+
+    fn choose<T: ValueEnum>(&self, name: &str, any_case: bool) -> Result<Option<T>, ConfigError> {
         let parse = |text: String| {
-            T::from_str(&text, false).map_err(|_| {
+            T::from_str(&text, any_case).map_err(|_| {
                 let values = T::value_variants().iter().filter_map(T::to_possible_value);
                 let names: Vec<String> = values.map(|value| value.get_name().into()).collect();
                 wrong(name, &text, &format!("give one of {}", names.join(", ")))

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use super::{Backend, Histograms, Identity, Temporality};
+
 /// One source of settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -29,8 +31,14 @@ pub struct Layer {
     pub events: Option<bool>,
     /// How much of culprits' names is told.
     pub culprit_names: Option<CulpritNames>,
+    /// Who keeps the metrics.
+    pub backend: Option<Backend>,
+    /// Since when sums and histograms count.
+    pub temporality: Option<Temporality>,
     /// How histograms are told.
     pub histograms: Option<Histograms>,
+    /// Where it is said whose a data point is.
+    pub identity: Option<Identity>,
     /// What is told of the past.
     pub history: History,
     /// How metrics are sent, and events where nothing else is said.
@@ -168,18 +176,6 @@ pub enum CulpritNames {
     Kind,
 }
 
-/// How histograms are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Histograms {
-    /// As exponential ones
-    #[default]
-    Exponential,
-    /// With bounds at powers of two, for receivers that know no others
-    Explicit,
-}
-
 /// A length of time, more than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
@@ -216,7 +212,10 @@ impl Layer {
             kubelet: self.kubelet.or(below.kubelet),
             events: self.events.or(below.events),
             culprit_names: self.culprit_names.or(below.culprit_names),
+            backend: self.backend.or(below.backend),
+            temporality: self.temporality.or(below.temporality),
             histograms: self.histograms.or(below.histograms),
+            identity: self.identity.or(below.identity),
             history: History {
                 socket: self.history.socket.or(below.history.socket),
                 group: self.history.group.or(below.history.group),

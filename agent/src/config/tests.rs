@@ -28,7 +28,7 @@ fn errors_name_file_line_key_and_remedy() {
     wrong(
         "interval: 10s\nintervall: 5s\n",
         &expect![
-            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, canary, events, culprit_names, histograms, history, export; docs/agent.md lists the keys and their values"
+            "agent.yaml:2: `intervall`: unknown field `intervall`, expected one of interval, shutdown_timeout, detail, limits, resource, service_name, kubelet, canary, events, culprit_names, backend, temporality, histograms, identity, history, export; docs/agent.md lists the keys and their values"
         ],
     );
     wrong(
@@ -210,11 +210,87 @@ fn a_wrong_variable_is_named_and_a_secret_is_not_said() {
 }
 
 #[test]
-fn what_the_agent_cannot_do_is_said() {
+fn temporality_is_ours_or_the_preference_of_opentelemetry_in_any_case() {
     let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
-    assert_eq!(environment(&[(name, "Cumulative")]), Ok(Layer::default()));
-    let error = environment(&[(name, "delta")]).unwrap_err();
-    expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` is no value for it; the agent has `cumulative` only: unset the variable"].assert_eq(&error.to_string());
+    let told = |variables: &[_]| environment(variables).map(|layer| layer.temporality);
+    for (text, expected) in [
+        ("cumulative", Temporality::Cumulative),
+        ("Delta", Temporality::Delta),
+        ("LowMemory", Temporality::LowMemory),
+    ] {
+        assert_eq!(told(&[(name, text)]), Ok(Some(expected)));
+    }
+    let ours = ("CROSSTALK_TEMPORALITY", "delta");
+    assert_eq!(
+        told(&[(name, "cumulative"), ours]),
+        Ok(Some(Temporality::Delta))
+    );
+    let error = environment(&[(name, "stateless")]).unwrap_err();
+    expect!["environment variable OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `stateless` is no value for it; give one of cumulative, delta, lowmemory"].assert_eq(&error.to_string());
+    let file = file::parse("a", "temporality: lowmemory")
+        .unwrap()
+        .settle()
+        .unwrap();
+    assert_eq!(file.form.temporality, Temporality::LowMemory);
+    assert_eq!(Layer::default().settle().unwrap().form, Form::default());
+}
+
+/// Each with its form, and as the table of the documentation has it.
+#[test]
+fn each_backend_has_the_form_that_is_documented() {
+    let documented = include_str!("../../../docs/agent.md");
+    for (name, [temporality, histograms, identity]) in [
+        ("prometheus", ["cumulative", "explicit", "points"]),
+        ("victoriametrics", ["cumulative", "exponential", "resource"]),
+        ("mimir", ["cumulative", "exponential", "points"]),
+        ("datadog", ["delta", "exponential", "points"]),
+        ("dynatrace", ["delta", "explicit", "points"]),
+        ("clickhouse", ["cumulative", "explicit", "resource"]),
+    ] {
+        let row = format!("| `{name}` | `{temporality}` | `{histograms}` | `{identity}` |");
+        assert!(documented.contains(&row), "no {row} in docs/agent.md");
+        let each =
+            format!("temporality: {temporality}\nhistograms: {histograms}\nidentity: {identity}");
+        let each = file::parse("a", &each).unwrap().settle().unwrap();
+        let file = file::parse("a", &format!("backend: {name}")).unwrap();
+        assert_eq!(file.settle().unwrap().form, each.form, "{name}");
+        let env = environment(&[("CROSSTALK_BACKEND", name)]).unwrap();
+        assert_eq!(env.settle().unwrap().form, each.form, "{name}");
+    }
+    let rows = documented
+        .lines()
+        .filter(|line| line.contains("from documentation |"));
+    assert_eq!(rows.count(), 5, "only VictoriaMetrics was tried");
+}
+
+#[test]
+fn what_a_backend_says_is_covered_by_whoever_says_it_alone() {
+    let flags = Layer {
+        backend: Some(Backend::Dynatrace),
+        ..Layer::default()
+    };
+    let env = environment(&[(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative",
+    )]);
+    let file = file::parse("a", "histograms: exponential").unwrap();
+    let form = flags.over(env.unwrap()).over(file).settle().unwrap().form;
+    let expected = Form {
+        temporality: Temporality::Cumulative,
+        histograms: Histograms::Exponential,
+        identity: Identity::Points,
+    };
+    assert_eq!(form, expected);
+}
+
+#[test]
+fn identity_is_on_the_resource_unless_points_are_to_have_it() {
+    let env = environment(&[("CROSSTALK_IDENTITY", "points")]).unwrap();
+    let file = file::parse("a", "identity: resource").unwrap();
+    let identity = |layer: Layer| layer.settle().unwrap().form.identity;
+    assert_eq!(identity(file.clone()), Identity::Resource);
+    assert_eq!(identity(env.over(file)), Identity::Points);
+    assert_eq!(identity(Layer::default()), Identity::Resource);
 }
 
 #[test]

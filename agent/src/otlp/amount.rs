@@ -40,7 +40,7 @@ impl Amount {
         match self {
             Amount::Ns(_) => Some(Amount::Ns(0)),
             Amount::Count(_) => Some(Amount::Count(0)),
-            Amount::Histogram(_, sum) => Some(Amount::Histogram(Counts::default(), sum.map(|_| 0))),
+            Amount::Histogram(..) => Some(Amount::Histogram(Counts::default(), Some(0))),
             Amount::Level(_) => None,
         }
     }

@@ -71,7 +71,10 @@ pub enum Outcome {
         for_its_content: bool,
     },
     /// It did not get through. It is tried again.
-    Failed,
+    Failed {
+        /// Unless the receiver took it without saying so.
+        may_have_arrived: bool,
+    },
 }
 
 /// Delivers to one receiver.
@@ -180,8 +183,12 @@ impl<O: Outbox> Delivery<O> {
                 });
                 Ok(Vec::new())
             }
-            Answer::TryAgain { after, .. } => {
-                note(Outcome::Failed);
+            Answer::TryAgain {
+                after,
+                may_have_arrived,
+                ..
+            } => {
+                note(Outcome::Failed { may_have_arrived });
                 Err(Later { after })
             }
         }
@@ -206,7 +213,10 @@ struct InFlight<'a, O: Outbox> {
 
 impl<O: Outbox> Drop for InFlight<'_, O> {
     fn drop(&mut self) {
-        self.outbox.note(self.chunk, self.items, Outcome::Failed);
+        let outcome = Outcome::Failed {
+            may_have_arrived: true,
+        };
+        self.outbox.note(self.chunk, self.items, outcome);
     }
 }
 
@@ -235,6 +245,8 @@ fn renewal() -> Instant {
     Instant::now() + CONNECTION_LASTS.mul_f64(0.8 + 0.4 * fastrand::f64())
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod outage_tests;
 #[cfg(test)]

@@ -10,11 +10,15 @@ const HEAD: &str = "\
 What `crosstalk agent` exports over OTLP. Made from the registry in `agent/src/otlp/registry.rs`: \
 after a change there run `UPDATE_EXPECT=1 cargo test -p crosstalk metrics_are_documented`.
 
-All counters and histograms are cumulative. Histograms are exponential with scale 2, a bucket 19 % \
+Counters and histograms are cumulative by default. Histograms are exponential with scale 2, a bucket 19 % \
 wide. A series begins at 0 with the interval in which there is something to count, so its first \
 amount is an increase; one that a host cannot observe does not exist. When a container, service or \
 cgroup is gone (some two minutes later, when it is sure not to come back), its series end with the \
 flag \"no recorded value\".
+
+With `temporality: delta` (see [the agent](agent.md#temporality)) a point of a counter or histogram \
+has what came since the last one that the receiver took. There is none where nothing came, and \
+neither a 0 at the beginning nor a flag at the end. Gauges are the same.
 
 Who has a metric: *all* that have something to count; *affected*: who once lost 1 % of the CPU \
 time it wanted or 10 ms/s to others, or waited 10 ms/s for disks, from then on (`detail: all` gives \

@@ -12,11 +12,14 @@ use opentelemetry_proto::tonic::{
     resource,
 };
 
-use crate::config::Histograms;
-use crate::otlp::{
-    ledger::{Entity, Ledger, Series, Told, Whose},
-    registry::{Kind, METRICS, SCOPE, SCOPE_VERSION},
-    resource::Resource,
+use crate::{
+    config::{Form, Histograms, Identity},
+    otlp::{
+        amount::Amount,
+        ledger::{Entity, Ledger, Told, Whose},
+        registry::{Kind, METRICS, SCOPE, SCOPE_VERSION},
+        resource::Resource,
+    },
 };
 
 /// One entity, ready to be sent.
@@ -28,6 +31,8 @@ pub struct Part {
     pub told: Told,
     /// How many data points.
     pub points: u64,
+    /// Of these, deltas.
+    pub deltas: u64,
     /// Its series.
     pub metrics: ResourceMetrics,
 }
@@ -50,29 +55,51 @@ pub fn request(parts: impl IntoIterator<Item = ResourceMetrics>) -> ExportMetric
 fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
     let now = ledger.now();
     let mut metrics: Vec<Metric> = Vec::new();
-    let mut points = 0;
+    let identity: Vec<KeyValue> = match ledger.form().identity {
+        Identity::Resource => Vec::new(),
+        Identity::Points => {
+            let identity = ledger.host().identity(&entity.resource);
+            identity.map(|(key, value)| pair(key, value)).collect()
+        }
+    };
+    let (mut points, mut deltas) = (0, 0);
     let mut latest = None;
-    for (number, attributes, series) in entity.series() {
+    for (number, attributes, series) in entity.told() {
         if latest != Some(number) {
-            metrics.push(empty(number, ledger.histograms()));
+            metrics.push(empty(number, ledger.form()));
             latest = Some(number);
         }
         let data = metrics.last_mut().and_then(|metric| metric.data.as_mut());
-        let attributes: Vec<KeyValue> = attributes
+        let own = attributes.iter().map(|(key, value)| pair(key, value));
+        // No key may be there twice.
+        let is_free = |pair: &&KeyValue| attributes.iter().all(|(key, _)| *key != pair.key);
+        let attributes: Vec<KeyValue> = identity
             .iter()
-            .map(|(key, value)| pair(key, value))
+            .filter(is_free)
+            .cloned()
+            .chain(own)
             .collect();
         if let Some(data) = data {
-            points += add(data, &attributes, entity, series, now);
+            let is_delta = entity.is_delta(number);
+            let when = point::When::new(entity, series, now);
+            let birth = when.birth(series).filter(|_| !is_delta);
+            let told = birth.into_iter().chain([(when, series.total.clone())]);
+            for (when, amount) in told {
+                add(data, &attributes, when, &amount);
+                points += 1;
+                deltas += u64::from(is_delta);
+            }
         }
     }
     Part {
         whose: whose.clone(),
         told: Told {
+            entity: entity.number,
             now,
             life: entity.life,
         },
         points,
+        deltas,
         metrics: ResourceMetrics {
             resource: Some(of(&entity.resource)),
             scope_metrics: vec![ScopeMetrics {
@@ -89,46 +116,34 @@ fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
     }
 }
 
-/// Adds the points of one series; how many.
-fn add(
-    data: &mut Data,
-    attributes: &[KeyValue],
-    entity: &Entity,
-    series: &Series,
-    now: u64,
-) -> u64 {
-    let when = point::When::new(entity, series, now);
-    let mut points = 0;
-    let birth = when
-        .birth(series)
-        .into_iter()
-        .chain([(when, series.total.clone())]);
-    for (when, amount) in birth {
-        match data {
-            Data::Sum(sum) => sum
-                .data_points
-                .extend(point::number(attributes, when, &amount)),
-            Data::Gauge(gauge) => gauge
-                .data_points
-                .extend(point::number(attributes, when, &amount)),
-            Data::ExponentialHistogram(histogram) => {
-                let point = point::histogram(attributes, when, &amount);
-                histogram.data_points.extend(point);
-            }
-            Data::Histogram(histogram) => {
-                let point = point::explicit_histogram(attributes, when, &amount);
-                histogram.data_points.extend(point);
-            }
-            Data::Summary(_) => {}
-        }
-        points += 1;
+/// Adds a point.
+fn add(data: &mut Data, attributes: &[KeyValue], when: point::When, amount: &Amount) {
+    match data {
+        Data::Sum(sum) => sum
+            .data_points
+            .extend(point::number(attributes, when, amount)),
+        Data::Gauge(gauge) => gauge
+            .data_points
+            .extend(point::number(attributes, when, amount)),
+        Data::ExponentialHistogram(histogram) => histogram
+            .data_points
+            .extend(point::histogram(attributes, when, amount)),
+        Data::Histogram(histogram) => histogram
+            .data_points
+            .extend(point::explicit_histogram(attributes, when, amount)),
+        Data::Summary(_) => {}
     }
-    points
 }
 
-fn empty(number: usize, histograms: Histograms) -> Metric {
+fn empty(number: usize, form: Form) -> Metric {
     let metric = &METRICS[number];
-    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+    let is_delta = metric.kind.is_delta(form.temporality);
+    let aggregation_temporality = if is_delta {
+        AggregationTemporality::Delta
+    } else {
+        AggregationTemporality::Cumulative
+    };
+    let aggregation_temporality = aggregation_temporality.into();
     Metric {
         name: metric.name.into(),
         description: metric.description.into(),
@@ -139,10 +154,12 @@ fn empty(number: usize, histograms: Histograms) -> Metric {
                 is_monotonic: true,
                 ..Sum::default()
             }),
-            Kind::Histogram if histograms == Histograms::Explicit => Data::Histogram(Histogram {
-                aggregation_temporality,
-                ..Histogram::default()
-            }),
+            Kind::Histogram if form.histograms == Histograms::Explicit => {
+                Data::Histogram(Histogram {
+                    aggregation_temporality,
+                    ..Histogram::default()
+                })
+            }
             Kind::Histogram => Data::ExponentialHistogram(ExponentialHistogram {
                 aggregation_temporality,
                 ..ExponentialHistogram::default()

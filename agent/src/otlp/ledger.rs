@@ -1,8 +1,10 @@
-//! What has been told of each entity so far: totals that only grow, from a start that stays.
+//! What there is to tell of each entity. Cumulative: totals that only grow, from a start that stays.
+//! As deltas: what came since a receiver took the last ones, however many intervals ago that was.
 //!
-//! A series begins with the interval in which there is something to count, at 0. Once its entity
-//! is gone its last totals are told, then that there is no value any more, and then nothing. Each
-//! of these steps waits until a receiver has taken the one before. Pure.
+//! A series begins with the interval in which there is something to count, a cumulative one at 0.
+//! Once its entity is gone what is left is told; of cumulative ones and gauges then that there is no
+//! value any more, and then nothing. Each of these steps waits until a receiver has taken the one
+//! before. Pure.
 
 mod admission;
 mod entity;
@@ -15,7 +17,7 @@ pub use entity::{Entity, Life, Series};
 
 use crate::{
     canary::Outcome,
-    config::Histograms,
+    config::{Form, Temporality},
     model::{Key, Model, Row},
     names::Names,
     otlp::{
@@ -86,7 +88,9 @@ pub struct Ledger {
     /// Runs since the last interval; `None` before the first one.
     canary: Option<CanaryRuns>,
     naming: Naming,
-    histograms: Histograms,
+    form: Form,
+    /// How many entities there have been.
+    born: u64,
     /// For names.
     patience: Duration,
     /// What came to the accounts of episodes since the latest interval, by victim …
@@ -110,7 +114,8 @@ impl Ledger {
             exported: Exported::default(),
             canary: None,
             naming: Naming::default(),
-            histograms: Histograms::default(),
+            form: Form::default(),
+            born: 0,
             patience: Duration::ZERO,
             episodes: BTreeMap::new(),
             host_episodes: Vec::new(),
@@ -139,15 +144,20 @@ impl Ledger {
         }
     }
 
-    /// The same, with histograms told like this.
+    /// The same, told in this form.
     #[must_use]
-    pub fn telling(self, histograms: Histograms) -> Ledger {
-        Ledger { histograms, ..self }
+    pub fn telling(self, form: Form) -> Ledger {
+        Ledger { form, ..self }
     }
 
-    /// How histograms are told.
-    pub fn histograms(&self) -> Histograms {
-        self.histograms
+    /// The form in which all is told.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What all Resources have in common.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Episodes of a second count with the next interval.
@@ -213,6 +223,7 @@ impl Ledger {
             failed_readings: self.failed_readings(names),
             canary: self.canary.as_mut().map(std::mem::take),
             exported: std::mem::take(&mut self.exported),
+            has_deltas: self.form.temporality != Temporality::Cumulative,
         };
         let interval = Interval {
             model,
@@ -226,13 +237,17 @@ impl Ledger {
 
     /// Adds what is told of the whole interval, of the host or of the agent.
     fn add_whole(&mut self, whose: &Whose, interval: &Interval<'_>, span: Span) {
-        let host = &self.host;
-        let resource = || match whose {
-            Whose::Agent => host.agent(),
-            Whose::Host | Whose::Entity(_) | Whose::Former(..) => host.itself(),
+        if !self.entities.contains_key(whose) {
+            let resource = match whose {
+                Whose::Agent => self.host.agent(),
+                Whose::Host | Whose::Entity(_) | Whose::Former(..) => self.host.itself(),
+            };
+            let entity = self.born(resource);
+            self.entities.insert(whose.clone(), entity);
+        }
+        let Some(entity) = self.entities.get_mut(whose) else {
+            return;
         };
-        let entity = self.entities.entry(whose.clone());
-        let entity = entity.or_insert_with(|| Entity::new(resource()));
         entity.begin(span.end);
         for (number, metric) in METRICS.iter().enumerate() {
             let ((Source::Agent(read), Whose::Agent)
@@ -244,6 +259,11 @@ impl Ledger {
                 entity.add(number, attributes, &amount, span);
             }
         }
+    }
+
+    fn born(&mut self, resource: Resource) -> Entity {
+        self.born += 1;
+        Entity::new(self.born, resource, self.form.temporality)
     }
 
     /// Readings of sources of names that failed since the last interval.
@@ -259,7 +279,7 @@ impl Ledger {
     /// Under another Resource its series are others: those that were told end, and others begin at 0,
     /// so that nothing counts twice.
     fn rename(&mut self, key: &Key, resource: &Resource, span: Span) -> Entity {
-        let mut renamed = Entity::new(resource.clone());
+        let mut renamed = self.born(resource.clone());
         let Some(mut old) = self.entities.remove(&Whose::Entity(key.clone())) else {
             return renamed;
         };
@@ -323,6 +343,8 @@ impl Ledger {
                 entity.end();
             }
         }
+        let lasts = |entity: &Entity| entity.life == Life::Alive || entity.has_something_to_tell();
+        self.entities.retain(|_, entity| lasts(entity));
         let ended = self
             .entities
             .iter()
@@ -343,14 +365,42 @@ impl Ledger {
         self.entities.iter()
     }
 
+    /// What there is to tell of those who are wanted is being told: until a receiver has taken it, or
+    /// it is told anew, what comes is kept apart. A delta counts once so, and an outage is one long
+    /// interval.
+    pub fn begin_telling(&mut self, wanted: impl Fn(&Whose) -> bool) {
+        let now = self.now;
+        for (whose, entity) in &mut self.entities {
+            if entity.is_due(now) && wanted(whose) {
+                entity.begin_telling(now);
+            }
+        }
+    }
+
     /// A receiver has taken what was told of an entity up to `told`.
     pub fn taken(&mut self, whose: &Whose, told: Told) {
-        let Some(entity) = self.entities.get_mut(whose) else {
+        let Some(whose) = self.whose_now(whose, told.entity) else {
             return;
         };
-        if entity.taken(told) {
-            self.entities.remove(whose);
+        let entity = self.entities.get_mut(&whose);
+        if entity.is_some_and(|entity| entity.taken(told)) {
+            self.entities.remove(&whose);
         }
+    }
+
+    /// Where that entity is: it may have got another Resource since it was told.
+    fn whose_now(&self, whose: &Whose, number: u64) -> Option<Whose> {
+        let is_it = |entity: &Entity| entity.number == number;
+        if self.entities.get(whose).is_some_and(is_it) {
+            return Some(whose.clone());
+        }
+        let Whose::Entity(key) = whose else {
+            return None;
+        };
+        let [first, last] = [0, u64::MAX].map(|at| Whose::Former(key.clone(), at));
+        let mut formers = self.entities.range(first..=last);
+        let found = formers.find(|(_, entity)| is_it(entity));
+        found.map(|(former, _)| former.clone())
     }
 
     /// An interval could not be observed; its amounts are part of the next one.
@@ -400,6 +450,8 @@ pub struct Span {
 /// Up to when and where in its life an entity was told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
+    /// Which entity.
+    pub entity: u64,
     /// The end of the latest interval then.
     pub now: u64,
     /// Its life then.

@@ -1,8 +1,11 @@
 //! Which metrics there are: the one place that names them. `docs/metrics.md` is made from it.
 
-use crate::otlp::{
-    amount::{Amount, Attributes},
-    measure::{Interval, Of, agent, cpu, disk, episodes, load},
+use crate::{
+    config::Temporality,
+    otlp::{
+        amount::{Amount, Attributes},
+        measure::{Interval, Of, agent, cpu, disk, episodes, load},
+    },
 };
 
 /// Version of the scope. It stays the same from release to release: in Prometheus it is a label.
@@ -53,6 +56,19 @@ pub enum Kind {
     Histogram,
     /// A gauge.
     Gauge,
+}
+
+impl Kind {
+    /// Whether it is told as what came since a receiver took it last. By the data model a gauge has
+    /// no temporality. Counters are read once in an interval, so they are what OpenTelemetry calls
+    /// asynchronous: cumulative where memory is to be low.
+    pub fn is_delta(self, temporality: Temporality) -> bool {
+        match self {
+            Kind::Counter => temporality == Temporality::Delta,
+            Kind::Histogram => temporality != Temporality::Cumulative,
+            Kind::Gauge => false,
+        }
+    }
 }
 
 /// Who has series of a metric.
@@ -272,6 +288,10 @@ pub static METRICS: &[Metric] = &[
         .of(&[OUTCOME])
         .is("Data points, by outcome: `accepted`, `rejected` by the receiver, `refused` with their \
              whole request, or `superseded` by newer ones before they were delivered."),
+    counter("crosstalk.agent.export.points.ambiguous", "{point}", Agent(agent::ambiguous))
+        .is("Deltas that a receiver may have counted without saying so: there was no answer, or that \
+             of a gateway. They are part of the next ones, and so may count twice. Where all is \
+             cumulative there is no such series."),
     counter("crosstalk.agent.export.events", "{event}", Agent(agent::events))
         .of(&[OUTCOME])
         .is("Events, by outcome: `accepted`, `rejected` by the receiver, `refused` for good, or \

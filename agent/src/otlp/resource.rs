@@ -7,6 +7,20 @@ use crate::model::{Kind, Row, identity::path_text};
 /// Attributes of a Resource, in the order of their names.
 pub type Resource = BTreeMap<String, String>;
 
+/// Attributes that tell entities apart, as a reader wants them; `docs/agent.md` has the same.
+const IDENTIFYING: [&str; 10] = [
+    "service.instance.id",
+    "service.name",
+    "service.namespace",
+    "host.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+    "crosstalk.entity.kind",
+    "crosstalk.entity.name",
+    "crosstalk.cgroup.path",
+];
+
 /// What all Resources of this host have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Host {
@@ -97,6 +111,13 @@ impl Host {
             .entry("service.instance.id".into())
             .or_insert_with(|| self.instance());
         resource
+    }
+
+    /// What of a Resource says whose it is: attributes that tell entities apart, and those that
+    /// somebody set.
+    pub fn identity<'a>(&'a self, of: &'a Resource) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let of = of.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        of.filter(|(key, _)| IDENTIFYING.contains(key) || self.given.contains_key(*key))
     }
 
     fn common(&self) -> Resource {
@@ -248,6 +269,31 @@ mod tests {
             assert_eq!(told[key], value, "{key}");
         }
         assert!(!told.contains_key("container.name"));
+    }
+
+    #[test]
+    fn no_two_resources_have_one_identity_and_what_somebody_set_is_part_of_it() {
+        let (host, all) = (host(), resources("/x.service"));
+        let identities: Vec<Vec<_>> = all.iter().map(|of| host.identity(of).collect()).collect();
+        assert_ne!(identities[0], identities[1]);
+        for identity in identities {
+            assert!(identity.contains(&("deployment.environment.name", "prod")));
+            assert!(identity.iter().all(|(key, _)| *key != "host.id"));
+        }
+    }
+
+    #[test]
+    fn what_prometheus_is_to_promote_is_what_tells_entities_apart() {
+        let documented = include_str!("../../../docs/agent.md");
+        let (_, list) = documented
+            .split_once("promote_resource_attributes:\n")
+            .unwrap();
+        let (list, _) = list.split_once("```").unwrap();
+        let list: Vec<&str> = list
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- "))
+            .collect();
+        assert_eq!(list, IDENTIFYING);
     }
 
     #[test]

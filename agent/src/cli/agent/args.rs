@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::{
-    Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Layer, Most,
-    Protocol, Time, Tls,
+    Backend, Compression, CulpritNames, Detail, Endpoint, Export, Histograms, History, Identity,
+    Layer, Most, Protocol, Temporality, Time, Tls,
 };
 
 /// Observe on and on, and export metrics over OTLP.
@@ -64,9 +64,18 @@ struct Flags {
     /// How much of culprits' names is told [default: full]
     #[arg(long, value_enum, value_name = "HOW")]
     culprit_names: Option<CulpritNames>,
+    /// Who keeps the metrics: gives the temporality, histograms and identity other defaults
+    #[arg(long, value_enum, value_name = "WHO")]
+    backend: Option<Backend>,
+    /// Since when sums and histograms count [default: cumulative]
+    #[arg(long, value_enum, value_name = "SINCE")]
+    temporality: Option<Temporality>,
     /// How histograms are told [default: exponential]
     #[arg(long, value_enum, value_name = "HOW")]
     histograms: Option<Histograms>,
+    /// Where it is said whose a data point is [default: resource]
+    #[arg(long, value_enum, value_name = "WHERE")]
+    identity: Option<Identity>,
     /// An attribute of all Resources; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     resource: Vec<(String, String)>,
@@ -130,7 +139,10 @@ impl Args {
             canary: flags.canary,
             events: flags.events,
             culprit_names: flags.culprit_names,
+            backend: flags.backend,
+            temporality: flags.temporality,
             histograms: flags.histograms,
+            identity: flags.identity,
             export_events: None,
             history: History {
                 socket: flags.history_socket.clone(),

@@ -57,7 +57,7 @@ fn check(settings: &Settings) -> anyhow::Result<Exit> {
 /// Nothing told yet of this host.
 fn ledger(host: Host, settings: &Settings) -> Ledger {
     let ledger = Ledger::new(host, settings.limits).naming(culprit_names(settings));
-    ledger.telling(settings.histograms)
+    ledger.telling(settings.form)
 }
 
 /// How culprits are named. The secret is not exported, and the same until the host boots.

@@ -212,7 +212,7 @@ impl Agent {
         let old = std::mem::replace(&mut self.settings, settings);
         let are_same = self.host == host
             && old.culprit_names == self.settings.culprit_names
-            && old.histograms == self.settings.histograms;
+            && old.form == self.settings.form;
         if are_same {
             self.shared.ledger().set_limits(self.settings.limits);
         } else {

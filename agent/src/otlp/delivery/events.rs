@@ -59,7 +59,7 @@ impl Outbox for EventOutbox {
     }
 
     fn note(&self, parts: &[Waiting], events: u64, outcome: Outcome) {
-        if matches!(outcome, Outcome::Divided | Outcome::Failed) {
+        if matches!(outcome, Outcome::Divided | Outcome::Failed { .. }) {
             return;
         }
         self.0.events().take(parts);

@@ -52,7 +52,7 @@ proptest! {
                 0 => Outcome::Accepted { rejected: waited as u64 / 2 },
                 1 => Outcome::Refused { for_its_content: true },
                 2 => Outcome::Divided,
-                _ => Outcome::Failed,
+                _ => Outcome::Failed { may_have_arrived: false },
             };
             outbox.note(&parts, waited as u64, outcome);
             let is_over = matches!(outcome, Outcome::Accepted { .. } | Outcome::Refused { .. });

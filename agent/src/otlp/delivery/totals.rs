@@ -1,5 +1,6 @@
-//! Metrics: nothing is queued. Totals are cumulative, so each try sends the newest ones, and what
-//! was not delivered is part of them. Memory is bounded by the ledger, whatever a receiver does.
+//! Metrics: nothing is queued. Each try sends the newest totals, or deltas since the last ones that
+//! a receiver took: what was not delivered is part of them. Memory is bounded by the ledger,
+//! whatever a receiver does.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use crate::otlp::{
     delivery::{Outbox, Outcome, Shared},
     encode::{self, Part},
-    ledger::Life,
+    ledger::{Life, Whose},
 };
 
 /// The totals of the ledger.
@@ -56,11 +57,12 @@ impl Outbox for TotalsOutbox {
     }
 
     fn pending(&mut self) -> Vec<Part> {
-        let ledger = self.shared.ledger();
+        let mut ledger = self.shared.ledger();
         self.telling = ledger.now();
         if self.telling == self.delivered {
             return Vec::new();
         }
+        ledger.begin_telling(|_| true);
         encode::parts(&ledger).collect()
     }
 
@@ -69,9 +71,12 @@ impl Outbox for TotalsOutbox {
     }
 
     fn renewed(&self, parts: &[Part]) -> Vec<Part> {
-        let ledger = self.shared.ledger();
-        let wanted = |part: &Part| parts.iter().any(|old| old.whose == part.whose);
-        encode::parts(&ledger).filter(wanted).collect()
+        let mut ledger = self.shared.ledger();
+        let is_wanted = |whose: &Whose| parts.iter().any(|old| old.whose == *whose);
+        ledger.begin_telling(is_wanted);
+        encode::parts(&ledger)
+            .filter(|part| is_wanted(&part.whose))
+            .collect()
     }
 
     fn length(part: &Part) -> usize {
@@ -97,6 +102,7 @@ impl Outbox for TotalsOutbox {
             } => self.give_up_ended(parts),
             _ => {}
         }
+        let deltas: u64 = parts.iter().map(|part| part.deltas).sum();
         self.shared.count(|exported| match outcome {
             Outcome::Accepted { rejected } => {
                 exported.requests_accepted += 1;
@@ -111,9 +117,12 @@ impl Outbox for TotalsOutbox {
                 exported.requests_refused += 1;
                 exported.points_refused += points;
             }
-            Outcome::Failed => {
+            Outcome::Failed { may_have_arrived } => {
                 exported.requests_failed += 1;
                 exported.points_superseded += points;
+                if may_have_arrived {
+                    exported.points_ambiguous += deltas;
+                }
             }
         });
     }

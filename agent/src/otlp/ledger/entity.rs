@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Amount, Attributes, Resource, Span, Told};
-use crate::otlp::registry::{CULPRIT_KIND, OTHER};
+use crate::{
+    config::Temporality,
+    otlp::registry::{CULPRIT_KIND, METRICS, OTHER},
+};
 
 /// Where an entity is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +24,12 @@ pub enum Life {
 pub struct Series {
     /// Since when it counts, nanoseconds of Unix time.
     pub start: u64,
-    /// Whether a receiver knows that it began at 0 then.
+    /// Whether a receiver knows of it.
     pub is_known: bool,
-    /// What it came to; of a gauge, the latest.
+    /// What it came to since; of a gauge, the latest.
     pub total: Amount,
+    /// What a delta came to after that, while it is being told.
+    later: Option<Amount>,
     /// When a gauge had a value last.
     pub at: u64,
 }
@@ -32,6 +37,8 @@ pub struct Series {
 /// One entity, or the agent itself.
 #[derive(Clone, Debug)]
 pub struct Entity {
+    /// No two of a ledger have the same.
+    pub number: u64,
     /// Attributes of its Resource.
     pub resource: Resource,
     /// It lost a noticeable time once.
@@ -42,17 +49,47 @@ pub struct Entity {
     pub last: u64,
     /// Until then it is not told while it lives, nanoseconds of Unix time: its name may come.
     pub(super) held_until: u64,
+    temporality: Temporality,
+    /// Up to when it is being told, nanoseconds of Unix time. What its deltas came to until then stays
+    /// as it is, and goes once a receiver has taken it.
+    telling: Option<u64>,
     series: BTreeMap<(usize, Attributes), Series>,
 }
 
+impl Series {
+    /// Adds to what was not told yet. A delta begins with the interval in which there is something.
+    fn add_delta(&mut self, more: &Amount, span: Span, telling: Option<u64>) {
+        let told_until = telling.unwrap_or(0);
+        if self.total.is_nothing() {
+            self.start = self.start.max(span.start).max(told_until);
+        }
+        match &mut self.later {
+            Some(later) => later.add(more),
+            None if self.start < told_until => self.later = Some(more.clone()),
+            None => self.total.add(more),
+        }
+    }
+
+    /// What was told of a delta is not told again.
+    fn begin_anew(&mut self, now: u64) {
+        self.start = now;
+        if let Some(left) = self.later.take().or_else(|| self.total.zero()) {
+            self.total = left;
+        }
+    }
+}
+
 impl Entity {
-    pub(super) fn new(resource: Resource) -> Entity {
+    pub(super) fn new(number: u64, resource: Resource, temporality: Temporality) -> Entity {
         Entity {
+            number,
             resource,
             affected: false,
             life: Life::Alive,
             last: 0,
             held_until: 0,
+            temporality,
+            telling: None,
             series: BTreeMap::new(),
         }
     }
@@ -62,6 +99,7 @@ impl Entity {
         if self.life == Life::Stale {
             // To a receiver the old series are over, or about to be.
             self.series.clear();
+            self.telling = None;
         }
         self.life = Life::Alive;
         self.last = end;
@@ -72,6 +110,11 @@ impl Entity {
         if self.life == Life::Alive {
             self.life = Life::Ending;
         }
+    }
+
+    /// Whether a metric is told as what came since a receiver took it last.
+    pub fn is_delta(&self, metric: usize) -> bool {
+        METRICS[metric].kind.is_delta(self.temporality)
     }
 
     pub(super) fn has(&self, metric: usize, attributes: &Attributes) -> bool {
@@ -91,25 +134,55 @@ impl Entity {
     }
 
     pub(super) fn add(&mut self, metric: usize, attributes: Attributes, more: &Amount, span: Span) {
+        let is_delta = self.is_delta(metric);
         let series = self.series.entry((metric, attributes));
         let series = series.or_insert_with(|| Series {
             start: span.start,
             is_known: false,
             total: more.zero().unwrap_or_else(|| more.clone()),
+            later: None,
             at: span.end,
         });
-        series.total.add(more);
+        if is_delta {
+            series.add_delta(more, span, self.telling);
+        } else {
+            series.total.add(more);
+        }
         series.at = span.end;
     }
 
-    /// Whether a receiver knows of it.
+    /// From now on it is being told.
+    pub(super) fn begin_telling(&mut self, now: u64) {
+        self.telling = Some(now);
+        for series in self.series.values_mut() {
+            if let Some(later) = series.later.take() {
+                series.total.add(&later);
+            }
+        }
+    }
+
+    /// Whether a receiver knows of it, or may.
     pub(super) fn was_told(&self) -> bool {
-        self.series.values().any(|series| series.is_known)
+        self.telling.is_some() || self.series.values().any(|series| series.is_known)
     }
 
     /// Whether it is to be told now.
     pub fn is_due(&self, now: u64) -> bool {
-        !self.series.is_empty() && (self.life != Life::Alive || self.held_until <= now)
+        self.has_something_to_tell() && (self.life != Life::Alive || self.held_until <= now)
+    }
+
+    /// Whether any series says something.
+    pub(super) fn has_something_to_tell(&self) -> bool {
+        self.told().next().is_some()
+    }
+
+    /// Those of its series that say something, in the order of metrics. A delta of nothing does not:
+    /// each stands for its own time, so none of them has to begin at 0 or to end.
+    pub fn told(&self) -> impl Iterator<Item = (usize, &Attributes, &Series)> {
+        let says_something =
+            |metric: usize, series: &Series| !self.is_delta(metric) || !series.total.is_nothing();
+        let series = self.series();
+        series.filter(move |(metric, _, series)| says_something(*metric, series))
     }
 
     /// Series in the order of metrics.
@@ -120,8 +193,15 @@ impl Entity {
 
     /// Takes note of what arrived; whether nothing is left to tell, ever.
     pub(super) fn taken(&mut self, told: Told) -> bool {
-        for series in self.series.values_mut() {
-            series.is_known |= series.start < told.now;
+        let of_deltas = self.telling.take_if(|telling| *telling == told.now);
+        for ((metric, _), series) in &mut self.series {
+            if series.start >= told.now {
+                continue;
+            }
+            series.is_known = true;
+            if of_deltas.is_some() && METRICS[*metric].kind.is_delta(self.temporality) {
+                series.begin_anew(told.now);
+            }
         }
         if told.life != self.life {
             return false;
@@ -130,7 +210,7 @@ impl Entity {
             Life::Alive => false,
             Life::Ending => {
                 self.life = Life::Stale;
-                false
+                !self.has_something_to_tell()
             }
             Life::Stale => true,
         }

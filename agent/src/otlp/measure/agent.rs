@@ -133,6 +133,14 @@ pub(crate) fn points(interval: &Interval<'_>, points: &mut Points) {
     }
 }
 
+pub(crate) fn ambiguous(interval: &Interval<'_>, points: &mut Points) {
+    let own = interval.own;
+    count(
+        points,
+        own.has_deltas.then_some(own.exported.points_ambiguous),
+    );
+}
+
 pub(crate) fn events(interval: &Interval<'_>, points: &mut Points) {
     let exported = &interval.own.exported;
     for (outcome, number) in [

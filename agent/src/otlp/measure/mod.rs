@@ -49,6 +49,8 @@ pub struct Own {
     pub canary: Option<CanaryRuns>,
     /// What was exported since.
     pub exported: Exported,
+    /// Whether some of it were deltas.
+    pub has_deltas: bool,
 }
 
 /// What became of requests and of their data points.
@@ -68,6 +70,8 @@ pub struct Exported {
     pub points_refused: u64,
     /// Points of failed requests: newer ones take their place.
     pub points_superseded: u64,
+    /// Deltas of failed requests that the receiver may have taken all the same.
+    pub points_ambiguous: u64,
     /// Events that the receiver took.
     pub events_accepted: u64,
     /// Events that it rejected, out of requests that it took.

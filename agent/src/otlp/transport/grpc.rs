@@ -1,5 +1,7 @@
 //! OTLP over gRPC.
 
+use std::error::Error;
+
 use http::uri::PathAndQuery;
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -63,23 +65,36 @@ fn answer(status: &Status) -> Answer {
     let retry = status.get_details_retry_info();
     let after = retry.and_then(|info| info.retry_delay);
     let why = format!("{:?}: {}", status.code(), super::chain(status));
+    let later = |why| Answer::TryAgain {
+        why,
+        after,
+        may_have_arrived: may_have_arrived(status),
+    };
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => Answer::TryAgain { why, after },
-        Code::ResourceExhausted if after.is_some() => Answer::TryAgain { why, after },
+        | Code::DataLoss => later(why),
+        Code::ResourceExhausted if after.is_some() => later(why),
         // What a broken connection becomes: no receiver said so.
-        Code::Unknown if std::error::Error::source(status).is_some() => {
-            Answer::TryAgain { why, after }
-        }
+        Code::Unknown if status.source().is_some() => later(why),
         code => Answer::Refused {
             why,
             divide: matches!(code, Code::InvalidArgument | Code::ResourceExhausted),
         },
     }
+}
+
+/// Whether the receiver may have taken the request: not where there was no connection, nor where it
+/// says itself that it did not.
+fn may_have_arrived(status: &Status) -> bool {
+    let Some(error) = status.source() else {
+        return matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
+    };
+    let error = error.downcast_ref::<hyper_util::client::legacy::Error>();
+    !error.is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
 #[cfg(test)]
@@ -102,6 +117,25 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(wait));
         let later = answer(&Status::with_error_details(code, "full", details));
         assert!(matches!(later, Answer::TryAgain { after: Some(after), .. } if after == wait));
+    }
+
+    #[test]
+    fn a_receiver_that_says_no_has_not_taken_it_and_one_that_was_late_may_have() {
+        for (code, expected) in [
+            (Code::Unavailable, false),
+            (Code::Aborted, false),
+            (Code::DeadlineExceeded, true),
+            (Code::Cancelled, true),
+        ] {
+            let answer = answer(&Status::new(code, ""));
+            let Answer::TryAgain {
+                may_have_arrived, ..
+            } = answer
+            else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(may_have_arrived, expected, "{code}");
+        }
     }
 
     #[test]

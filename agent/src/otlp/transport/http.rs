@@ -57,12 +57,12 @@ impl Sender {
         };
         let response = match response {
             Ok(response) => response,
-            Err(error) => return failed(chain(&error)),
+            Err(error) => return failed(chain(&error), !error.is_connect()),
         };
         let (status, after) = (response.status(), retry_after(response.headers()));
         match body(response.into_body()).await {
             Ok(body) => answer::<R>(status, after, &body),
-            Err(why) => failed(format!("the answer broke off: {why}")),
+            Err(why) => failed(format!("the answer broke off: {why}"), true),
         }
     }
 
@@ -115,10 +115,17 @@ fn answer<R: super::Request>(status: StatusCode, after: Option<Duration>, body: 
     }
     let why = format!("{status}{}", message(body));
     match status {
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Answer::TryAgain { why, after },
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Answer::TryAgain {
+            why,
+            after,
+            may_have_arrived: false,
+        },
+        // A gateway says so, and the receiver behind it may have taken the request.
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Answer::TryAgain {
+            why,
+            after,
+            may_have_arrived: true,
+        },
         _ => Answer::Refused {
             why,
             divide: matches!(
@@ -129,8 +136,12 @@ fn answer<R: super::Request>(status: StatusCode, after: Option<Duration>, body: 
     }
 }
 
-fn failed(why: String) -> Answer {
-    Answer::TryAgain { why, after: None }
+fn failed(why: String, may_have_arrived: bool) -> Answer {
+    Answer::TryAgain {
+        why,
+        after: None,
+        may_have_arrived,
+    }
 }
 
 /// What the receiver says, on one line and safe to print.
@@ -198,6 +209,21 @@ mod tests {
         }
         for status in [200, 400, 401, 403, 404, 413, 500, 501] {
             assert!(!is_tried_again(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn who_refuses_for_now_has_not_taken_it_and_a_gateway_does_not_know() {
+        for (status, expected) in [(429, false), (503, false), (502, true), (504, true)] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = answer::<ExportMetricsServiceRequest>(status, None, b"");
+            let Answer::TryAgain {
+                may_have_arrived, ..
+            } = answer
+            else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(may_have_arrived, expected, "{status}");
         }
     }
 

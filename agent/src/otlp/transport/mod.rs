@@ -39,6 +39,8 @@ pub enum Answer {
         why: String,
         /// Not before so long.
         after: Option<Duration>,
+        /// Whether the receiver may have taken it all the same.
+        may_have_arrived: bool,
     },
 }
 
@@ -133,6 +135,7 @@ impl Transport {
                 humantime::format_duration(self.timeout)
             ),
             after: None,
+            may_have_arrived: true,
         })
     }
 }
