@@ -94,11 +94,16 @@ impl Source for Kubelet {
                 let patience = PATIENCE.as_secs();
                 Error::Failed(format!("the kubelet did not answer within {patience} s"))
             })??;
-        let pods: PodList = serde_json::from_slice(&body).map_err(|error| {
-            Error::Failed(format!("the kubelet's answer is no list of pods: {error}"))
-        })?;
-        Ok(objects::facts(&pods.items.unwrap_or_default()))
+        facts(&body)
     }
+}
+
+/// What an answer tells.
+pub(super) fn facts(body: &[u8]) -> Result<Facts, Error> {
+    let pods: PodList = serde_json::from_slice(body).map_err(|error| {
+        Error::Failed(format!("the kubelet's answer is no list of pods: {error}"))
+    })?;
+    Ok(objects::facts(&pods.items.unwrap_or_default()))
 }
 
 /// It was asked for, so a file that is missing is a failure.

@@ -84,8 +84,11 @@ async fn list(socket: &Path) -> Result<Vec<core::Pod>, Error> {
             let (code, message) = (status.code(), status.message());
             Error::Failed(format!("the kubelet refused: {code:?}: {message}"))
         })?;
-    // One pod that cannot be read does not take the names of the others.
-    let pods = reply.into_inner().pods;
+    pods(&reply.into_inner().pods)
+}
+
+/// The pods of an answer. One that cannot be read does not take the names of the others.
+pub(super) fn pods(pods: &[Vec<u8>]) -> Result<Vec<core::Pod>, Error> {
     let total = pods.len();
     let pods: Vec<_> = pods
         .iter()

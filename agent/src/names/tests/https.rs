@@ -20,7 +20,7 @@ use crate::names::{Error, Facts, Kubelet, KubeletAccess, Source};
 
 const TOKEN: &str = "eyJ.token";
 
-fn pods() -> String {
+pub(super) fn pods() -> String {
     format!(
         r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{}},"items":[{{
         "metadata":{{"name":"checkout-7d9f-x2","namespace":"shop","uid":"{UID}",

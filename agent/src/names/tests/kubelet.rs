@@ -145,9 +145,14 @@ fn mirror() -> core::Pod {
     }
 }
 
+/// As the Pods API tells them.
+pub(super) fn some_pods() -> Vec<Vec<u8>> {
+    vec![checkout().encode_to_vec(), mirror().encode_to_vec()]
+}
+
 #[test]
 fn names_owners_labels_and_requests() {
-    let pods = vec![checkout().encode_to_vec(), mirror().encode_to_vec()];
+    let pods = some_pods();
     let facts = asked(Ok(pods)).unwrap();
     let pod = &facts.pods[UID];
     assert_eq!(pod.namespace.as_deref(), Some("shop"));
