@@ -243,6 +243,69 @@ fn deltas_add_up_to_what_the_kernel_says_over_grpc() {
     deltas(Protocol::Grpc);
 }
 
+/// Memory that a process has, bytes.
+fn memory(agent: &Agent) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id()));
+    let status = status.expect("our own child");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = line.expect("every process has memory");
+    let number = line.trim().trim_end_matches(" kB").parse::<u64>();
+    number.expect("a number of kilobytes") << 10
+}
+
+/// As many intervals as an hour has of ten seconds, and thousands of cgroups that come and go meanwhile.
+#[test]
+fn memory_is_bounded_while_nobody_takes_anything() {
+    const INTERVALS: u32 = 360;
+    const LENGTH: Duration = Duration::from_millis(100);
+    const MOST: u64 = 8 << 20;
+    let sink = Sink::start(Protocol::Http, &[]);
+    let endpoint = sink.endpoint();
+    let agent = Agent::start(&["--interval", "100ms", "--endpoint", &endpoint]);
+    let (home, away) = (
+        Cgroup::new().expect("a cgroup"),
+        Cgroup::new().expect("a cgroup"),
+    );
+    // A child, so that the controller is switched on for what is made beside it.
+    let _first = away.child("first").expect("a cgroup");
+    let churn = |count| {
+        let work = Duration::from_millis(1);
+        let shape = Shape::new(Mode::Churn).count(count).work(work);
+        let plan = Plan::new(shape.dir(away.dir()), &home);
+        let mut load = plan.start().expect("the load starts");
+        load.go();
+        load
+    };
+    // What is remembered of the dead has a bound of its own, which is reached here.
+    churn(2_000).wait_done().expect("the load ends");
+    sink.wait("some requests", |received| received.len() > 10);
+    let before = memory(&agent);
+
+    sink.then(Reply::Unavailable);
+    let outage = std::time::Instant::now();
+    let mut load = churn(2_000);
+    load.wait_done().expect("the load ends");
+    let rest = (INTERVALS * LENGTH).saturating_sub(outage.elapsed());
+    std::thread::sleep(rest);
+    let more = memory(&agent).saturating_sub(before);
+    let failed = sink
+        .received()
+        .iter()
+        .filter(|one| !one.reply.is_accepted())
+        .count();
+    println!(
+        "{} KiB more after {failed} requests that failed",
+        more >> 10
+    );
+    assert!(failed > 0, "everything was taken");
+    assert!(more <= MOST, "{more} bytes more");
+
+    sink.then(Reply::Accept);
+    let taken = sink.accepted().len();
+    assert_eq!(agent.terminate().exported(), seen(&sink.received()));
+    assert!(sink.accepted().len() > taken, "the end brought nothing");
+}
+
 #[test]
 fn the_end_comes_in_time_when_nobody_answers() {
     let sink = Sink::start(Protocol::Http, &[Reply::Hang; 100]);

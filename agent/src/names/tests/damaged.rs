@@ -61,7 +61,7 @@ impl Damage {
 fn damaged(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(Damage::any(), 0..6).prop_map(move |all| {
         let mut bytes = whole.clone();
-        for damage in &all {
+        for damage in all {
             damage.befall(&mut bytes);
         }
         bytes
