@@ -23,7 +23,9 @@ const METHOD: &str = "\
   Maps for more CPUs than there are: all are read as if on-line, and those that do not exist hold zeros.
 - *Slowdown*: pairs of runs with nothing attached, with the agent at one reading a second, and with `runqlat`; who comes
   first rotates. A figure is the median of the paired ratio. The pipe is held on one CPU: across two, where the tasks land
-  decides more than anything that is attached. Requests a second are `fio`'s, with nothing, ours and `biolatency` in turn.
+  decides more than anything that is attached. Requests a second are `fio`'s, with nothing, a program
+  that only reads the clock, ours and `biolatency` in turn. The emulated machine counts its time in instructions, 62.5 million
+  a second: there the agent's own work each second weighs fifty times as much as on a real one.
 
 Medians; *middle half* is from the first to the third quartile of the rounds. Nothing here makes a test fail.
 ";
