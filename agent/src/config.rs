@@ -6,6 +6,8 @@
 mod environment;
 mod file;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod layer;
 #[cfg(test)]
 mod tests;

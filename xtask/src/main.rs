@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod cargo;
 mod expected;
+mod fuzz;
 mod object;
 mod process;
 mod programs;
@@ -69,6 +70,8 @@ enum Command {
     },
     /// Run the kernel tests on Debian's kernels in virtual machines
     Vm(vm::Options),
+    /// Set up, and look for words of others that it cannot bear
+    Fuzz(fuzz::Options),
     /// Set up, measure what Crosstalk costs, and write the figures to docs/performance.md
     Bench(bench::Options),
 }
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(report::verdict(&tally))
         }
         Command::Bench(options) => bench::run(&prepare(Purpose::Bench)?, &workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&prepare(Purpose::Fuzz)?, &workspace, &options),
         Command::Run { args } => build::run(&prepare(Purpose::Run)?, &workspace, &args),
     }
 }

@@ -7,6 +7,8 @@
 
 mod client;
 mod dictionary;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod named;
 mod packed;
 mod protocol;

@@ -7,6 +7,8 @@
 
 mod docker;
 mod facts;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod kubelet;
 mod logs;

@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     Test,
     /// Measuring, side by side with other tools.
     Bench,
+    /// Fuzzing.
+    Fuzz,
 }
 
 impl Purpose {
@@ -42,12 +44,14 @@ impl Purpose {
             Self::Run => "running",
             Self::Test => "the tests",
             Self::Bench => "the benchmarks",
+            Self::Fuzz => "fuzzing",
         }
     }
 
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Build | Self::Run => &[],
+            Self::Fuzz => &["g++"],
             Self::Test => &[
                 "busybox-static",
                 "e2fsprogs",
