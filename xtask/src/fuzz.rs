@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 const PACKAGE: &str = "fuzz";
 /// Files of the kinds that targets read.
 const SEEDS: &str = "tests/fuzz/seeds";
-/// What libFuzzer is told by (https://llvm.org/docs/LibFuzzer.html, SanitizerCoverage), and panics of arithmetic.
+/// What libFuzzer is told by (SanitizerCoverage of LLVM), and panics of arithmetic.
 const INSTRUMENTATION: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",

@@ -3,6 +3,9 @@
 use super::file::parse;
 
 /// The bytes of a file.
+///
+/// # Panics
+/// An error does not say where it is and what to do.
 pub fn file(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

@@ -20,6 +20,9 @@ pub fn pods_api(body: &[u8]) {
 }
 
 /// A path below the root of a hierarchy.
+///
+/// # Panics
+/// Its entity lies elsewhere, or its text could disturb a terminal.
 pub fn cgroup_path(bytes: &[u8]) {
     let path = OsStr::from_bytes(bytes);
     let identity = identify_with(&Facts::default(), path);
