@@ -30,14 +30,14 @@ pub(crate) struct Programs {
 
 /// Builds the programs for this machine, with the binary as it is released.
 pub(crate) fn for_host(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
-    build(kit, workspace, &[], &QUICKLY_BUILT)
+    build(kit, workspace, &[])
 }
 
 /// Builds the programs so that they run on a machine that has nothing else.
 pub(crate) fn for_guest(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
     let options = alone(workspace);
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut programs = build(kit, workspace, &options, &[])?;
+    let mut programs = build(kit, workspace, &options)?;
     programs.tests.retain(|test| needs_kernel(&test.target));
     ensure!(
         !programs.tests.is_empty(),
@@ -86,20 +86,7 @@ fn needs_kernel(test: &str) -> bool {
     test.starts_with("kernel_") || test.starts_with("oracle_")
 }
 
-/// Three dozen test programs are not worth what the release's own settings take for each of them.
-const QUICKLY_BUILT: [&str; 4] = [
-    "--config",
-    "profile.release.lto=\"off\"",
-    "--config",
-    "profile.release.codegen-units=16",
-];
-
-fn build(
-    kit: &Kit,
-    workspace: &Workspace,
-    options: &[&str],
-    of_tests: &[&str],
-) -> Result<Programs> {
+fn build(kit: &Kit, workspace: &Workspace, options: &[&str]) -> Result<Programs> {
     let cargo = |args: &[&str]| {
         let mut command = cargo_alone(kit, workspace);
         command.args(args).arg("--release").args(options);
@@ -114,7 +101,7 @@ fn build(
         "--package",
         PACKAGE,
     ];
-    let mut built = cargo(&[&tests, of_tests].concat())?;
+    let mut built = cargo(&tests)?;
     // A program with its own unit tests is built twice; the test of it has the same name but lies in `deps`.
     let position = built
         .iter()
