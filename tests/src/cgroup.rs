@@ -28,23 +28,8 @@ pub struct Hierarchy {
 impl Hierarchy {
     /// Finds it in the mount table.
     pub fn find() -> io::Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let rows = || mounts.lines().filter_map(mount_row);
-        let v1 = rows()
-            .find(|(_, kind, options)| *kind == "cgroup" && options.split(',').any(|o| o == "cpu"));
-        if let Some((path, ..)) = v1 {
-            return Ok(Self {
-                version: Version::V1,
-                mount: path.into(),
-            });
-        }
-        rows()
-            .find(|(path, kind, _)| *kind == "cgroup2" && has_controller(Path::new(path), "cpu"))
-            .map(|(path, ..)| Self {
-                version: Version::V2,
-                mount: path.into(),
-            })
-            .ok_or_else(|| io::Error::other("no mounted cgroup hierarchy has the cpu controller"))
+        let (mount, version) = mount_of("cpu", "cpu")?;
+        Ok(Self { version, mount })
     }
 }
 
