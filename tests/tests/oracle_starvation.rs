@@ -54,21 +54,27 @@ fn a_wait_in_progress_is_shown() {
         victim(&pair.poor, Shape::new(Mode::Spin)),
     ];
     loads.iter_mut().for_each(Load::go);
-    let report = Running::start(&["--duration", "3s"]).finish();
+    let path = pair.poor.path();
+    // Even the poor one has a turn in many seconds, and so may have had it just before the end.
+    let starved = (0..3).any(|_| {
+        let report = Running::start(&["--duration", "3s"]).finish();
+        let details = report.describe(&path);
+        let waiting = &report.cpu(&path)["waiting_now"];
+        assert_eq!(waiting["tasks"], 1, "one task starves\n{details}");
+        assert_eq!(
+            report.0["interval"]["complete"], true,
+            "the interval ended by itself"
+        );
+        let longest = waiting["longest_s"]
+            .as_f64()
+            .unwrap_or_else(|| panic!("longest_s is unknown\n{details}"));
+        println!("waits for {longest} s");
+        longest > 1.0
+    });
     loads.iter_mut().for_each(Load::stop);
-    let waiting = &report.cpu(&pair.poor.path())["waiting_now"];
-    let details = report.describe(&pair.poor.path());
-    let longest = waiting["longest_s"]
-        .as_f64()
-        .unwrap_or_else(|| panic!("longest_s is unknown\n{details}"));
     assert!(
-        longest > 1.0,
-        "starved for more than three seconds, shown {longest} s\n{details}"
-    );
-    assert_eq!(waiting["tasks"], 1, "one task starves\n{details}");
-    assert_eq!(
-        report.0["interval"]["complete"], true,
-        "the interval ended by itself"
+        starved,
+        "starved for seconds, three times, and was shown for less than one"
     );
 }
 

@@ -15,8 +15,6 @@ const PACKAGE: &str = "tests";
 const LOADS: &str = "loads";
 /// The benchmark of the agent's package.
 pub(crate) const BENCHMARK: &str = "cost";
-/// The only one whose kernels are booted.
-const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What a run needs.
 pub(crate) struct Programs {
@@ -35,9 +33,7 @@ pub(crate) fn for_host(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
 
 /// Builds the programs so that they run on a machine that has nothing else.
 pub(crate) fn for_guest(kit: &Kit, workspace: &Workspace) -> Result<Programs> {
-    let options = alone(workspace);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut programs = build(kit, workspace, &options)?;
+    let mut programs = build(kit, workspace, &alone(workspace))?;
     programs.tests.retain(|test| needs_kernel(&test.target));
     ensure!(
         !programs.tests.is_empty(),
@@ -59,8 +55,9 @@ pub(crate) fn benchmark_for_guest(kit: &Kit, workspace: &Workspace) -> Result<Pa
 /// Options, and not variables: those would reach the kernel object's build too.
 fn alone(workspace: &Workspace) -> Vec<String> {
     let folder = workspace.target.join("vm/build").display().to_string();
-    let linking = format!("target.{GUEST_TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
-    let options = ["--target", GUEST_TARGET, "--target-dir", &folder];
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let linking = format!("target.{triple}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
+    let options = ["--target", &triple, "--target-dir", &folder];
     let mut options: Vec<String> = options.map(str::to_owned).into();
     let size = [
         "profile.release.lto=\"off\"",
@@ -86,13 +83,15 @@ fn needs_kernel(test: &str) -> bool {
     test.starts_with("kernel_") || test.starts_with("oracle_")
 }
 
-fn build(kit: &Kit, workspace: &Workspace, options: &[&str]) -> Result<Programs> {
-    let cargo = |args: &[&str]| {
+/// The binary with these options. The tests are those of a guest everywhere: three dozen programs
+/// are dear to build twice.
+fn build(kit: &Kit, workspace: &Workspace, options: &[String]) -> Result<Programs> {
+    let cargo = |args: &[&str], options: &[String]| {
         let mut command = cargo_alone(kit, workspace);
         command.args(args).arg("--release").args(options);
         cargo::executables(&mut command)
     };
-    let crosstalk = cargo::named(cargo(&["build", "--package", "crosstalk"])?, "crosstalk")?;
+    let crosstalk = cargo(&["build", "--package", "crosstalk"], options)?;
     let tests = [
         "test",
         "--no-run",
@@ -101,7 +100,7 @@ fn build(kit: &Kit, workspace: &Workspace, options: &[&str]) -> Result<Programs>
         "--package",
         PACKAGE,
     ];
-    let mut built = cargo(&tests)?;
+    let mut built = cargo(&tests, &alone(workspace))?;
     // A program with its own unit tests is built twice; the test of it has the same name but lies in `deps`.
     let position = built
         .iter()
@@ -110,7 +109,7 @@ fn build(kit: &Kit, workspace: &Workspace, options: &[&str]) -> Result<Programs>
     built.retain(|program| program.is_test);
     built.sort_by(|a, b| a.target.cmp(&b.target));
     Ok(Programs {
-        crosstalk,
+        crosstalk: cargo::named(crosstalk, "crosstalk")?,
         loads,
         tests: built,
     })
