@@ -1,4 +1,4 @@
-//! Loads that switch as fast as they can.
+//! Loads that switch as fast as they can, or as often as is promised for.
 
 use std::{thread, time::Duration};
 
@@ -9,6 +9,9 @@ use crate::{
     child::Running,
 };
 
+/// Bytes that a pair hands over in a second so that two pairs make some 300,000 switches.
+const MODERATE: u32 = 75_000;
+
 /// Pairs of processes that hand bytes to and fro. Fields are dropped in this order.
 pub(crate) struct Storm {
     _processes: Vec<Running>,
@@ -18,26 +21,35 @@ pub(crate) struct Storm {
 impl Storm {
     /// One cgroup with a pair for each CPU, not pinned.
     pub(crate) fn hot(cpus: usize) -> Result<Storm> {
-        Storm::start(&[(None, cpus)])
+        Storm::start(&[(None, cpus)], None)
     }
 
     /// Two cgroups with a pair each, on one CPU.
     pub(crate) fn of_two_on_one_cpu() -> Result<Storm> {
-        Storm::start(&[(Some(0), 1), (Some(0), 1)])
+        Storm::start(&[(Some(0), 1), (Some(0), 1)], None)
     }
 
-    fn start(cgroups: &[(Option<u32>, usize)]) -> Result<Storm> {
+    /// The same, with some 300,000 switches a second.
+    pub(crate) fn moderate() -> Result<Storm> {
+        Storm::start(&[(Some(0), 1), (Some(0), 1)], Some(MODERATE))
+    }
+
+    fn start(cgroups: &[(Option<u32>, usize)], rate: Option<u32>) -> Result<Storm> {
         let mut folder = Folder::new("storm")?;
         let mut processes = Vec::new();
         for (cpu, pairs) in cgroups {
             let (cgroup, pairs) = (folder.add()?, pairs.to_string());
             let cpu = cpu.map(|cpu| cpu.to_string());
+            let rate = rate.map(|rate| rate.to_string());
             let mut words = Vec::new();
             if let Some(cpu) = &cpu {
                 words.extend(["taskset", "-c", cpu]);
             }
             words.extend(["stress-ng", "--quiet", "--switch", &pairs]);
             words.extend(["--switch-method", "pipe", "--timeout", "1h"]);
+            if let Some(rate) = &rate {
+                words.extend(["--switch-freq", rate]);
+            }
             processes.push(Running::start(&mut command_in(&cgroup, &words)?)?);
         }
         thread::sleep(Duration::from_millis(1_500));

@@ -24,19 +24,24 @@ pub(crate) fn measure(plan: &Plan) -> Result<()> {
     tell(
         "ordinary: 100 cgroups x 10 threads that sleep and wake",
         plan,
-        1.0,
+        Target::at_most(1.0),
     )?;
     drop(ordinary);
     let hot = Storm::hot(cpus)?;
-    tell("storm: stress-ng --switch, a pair per CPU", plan, 5.0)?;
+    let hot_name = "storm: stress-ng --switch, a pair per CPU";
+    tell(hot_name, plan, Target::NONE)?;
     drop(hot);
     let storm = Storm::of_two_on_one_cpu()?;
-    tell("storm: two cgroups on one CPU", plan, 5.0)?;
+    tell("storm: two cgroups on one CPU", plan, Target::NONE)?;
     drop(storm);
+    let moderate = Storm::moderate()?;
+    let name = "two cgroups on one CPU, some 300,000 switches/s";
+    tell(name, plan, Target::at_most(5.0))?;
+    drop(moderate);
     Ok(())
 }
 
-fn tell(load: &str, plan: &Plan, most: f64) -> Result<()> {
+fn tell(load: &str, plan: &Plan, most_unknown: Target) -> Result<()> {
     eprintln!("truth: {load}");
     let mut observer = Observer::start()?;
     thread::sleep(Duration::from_secs(1));
@@ -64,12 +69,11 @@ fn tell(load: &str, plan: &Plan, most: f64) -> Result<()> {
     };
     let mean = [stepped_down.iter().sum::<f64>() / stepped_down.len() as f64];
     teller.tell("switches a second, all CPUs", "/s", &rates, Target::NONE);
-    let target = Target::at_most(most);
     teller.tell(
         "cause unknown, of all waits",
         tables::PER_CENT,
         &unknown,
-        target,
+        most_unknown,
     );
     let target = Target::at_most(5.0);
     teller.tell(

@@ -17,7 +17,8 @@ const METHOD: &str = "\
 - *Direct 4 KiB reads* are `fio`'s, at random places of 256 MiB: a file on the machine's own disk, and a loop device over a
   file in memory. Two programs are attached beside ours, one empty and one that reads the clock once, which ours cannot do
   without; the same two beside `biolatency`, of which all programs count.
-- *Waits*: readings once a second, as the agent does them.
+- *Waits*: readings once a second, as the agent does them. The promise is for 300,000 switches a second and CPU
+  (`stress-ng --switch-freq`); the other two storms go as fast as they can, and show how far it holds beyond.
 - *The agent itself* is measured from inside a process that samples and models once a second: CPU time of its threads from
   `schedstat`, memory from its `status`, maps by what the kernel charges. Two threads in each cgroup wake every 400 ms.
   Maps for more CPUs than there are: all are read as if on-line, and those that do not exist hold zeros.
