@@ -27,4 +27,5 @@ pub mod sink;
 pub mod stage;
 pub mod sys;
 pub mod tally;
+pub mod trace;
 pub mod truth;
