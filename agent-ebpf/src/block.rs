@@ -299,7 +299,7 @@ pub struct BlockOffsets {
     pub request_bio: u32,
     /// `request.start_time_ns`.
     pub request_start: u32,
-    /// `request.io_start_time_ns`.
+    /// `request.io_start_time_ns`, or absent.
     pub request_issued: u32,
     /// `request.nr_phys_segments`.
     pub request_segments: u32,

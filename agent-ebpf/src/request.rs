@@ -86,7 +86,10 @@ impl Request {
     /// When it was issued to the device, monotonic clock; 0 where the kernel did not note it.
     #[inline(always)]
     pub(crate) fn issued(self) -> u64 {
-        load(self.0, frozen!(BLOCK_OFFSETS.request_issued))
+        match frozen!(BLOCK_OFFSETS.request_issued) {
+            ABSENT => 0,
+            offset => load(self.0, offset),
+        }
     }
 
     #[inline(always)]

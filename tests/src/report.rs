@@ -35,7 +35,13 @@ pub struct Running {
 impl Running {
     /// Starts a report and waits until it says that its interval has started.
     pub fn start(args: &[&str]) -> Self {
+        Self::start_where(args, None)
+    }
+
+    /// The same, with one more variable in its environment.
+    pub fn start_where(args: &[&str], variable: Option<(&str, &str)>) -> Self {
         let mut child = crosstalk(&[&["report", "--json"], args].concat())
+            .envs(variable)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

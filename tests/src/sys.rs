@@ -220,6 +220,97 @@ pub fn detach_loop_device(device: &File) -> io::Result<()> {
     check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD) }).map(drop)
 }
 
+const DM_DEV_CREATE: libc::Ioctl = 0xC138_FD03;
+const DM_DEV_REMOVE: libc::Ioctl = 0xC138_FD04;
+const DM_DEV_SUSPEND: libc::Ioctl = 0xC138_FD06;
+const DM_TABLE_LOAD: libc::Ioctl = 0xC138_FD09;
+/// Room for one target with its parameters, as text that ends with 0.
+const DM_ROOM: usize = 256;
+
+/// `struct dm_ioctl` of the kernel, with what may follow it.
+#[repr(C)]
+struct MapperCall {
+    version: [u32; 3],
+    size: u32,
+    start: u32,
+    targets: u32,
+    opened: i32,
+    flags: u32,
+    event: u32,
+    padding: u32,
+    device: u64,
+    name: [u8; 128],
+    uuid: [u8; 129],
+    data: [u8; 7],
+    target: MapperTarget,
+}
+
+/// `struct dm_target_spec` of the kernel.
+#[repr(C)]
+struct MapperTarget {
+    start: u64,
+    length: u64,
+    status: i32,
+    next: u32,
+    kind: [u8; 16],
+    parameters: [u8; DM_ROOM],
+}
+
+impl MapperCall {
+    fn of(name: &str) -> Self {
+        // SAFETY: all-zero numbers are valid.
+        let mut call: Self = unsafe { std::mem::zeroed() };
+        call.version = [4, 0, 0];
+        call.size = size_of::<Self>() as u32;
+        call.start = std::mem::offset_of!(Self, target) as u32;
+        put(&mut call.name, name);
+        call
+    }
+
+    fn make(&mut self, control: &File, number: libc::Ioctl) -> io::Result<()> {
+        // SAFETY: it lives through the call and has the kernel's layout and size.
+        check(unsafe { libc::ioctl(control.as_raw_fd(), number, &raw mut *self) }).map(drop)
+    }
+}
+
+/// As text that ends with 0; what does not fit is cut off.
+fn put(room: &mut [u8], text: &str) {
+    let most = room.len() - 1;
+    for (to, from) in room[..most].iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+}
+
+/// Makes a device of the device mapper, which maps nothing yet; returns its minor number.
+pub fn make_mapped_device(control: &File, name: &str) -> io::Result<u32> {
+    let mut call = MapperCall::of(name);
+    call.make(control, DM_DEV_CREATE)?;
+    Ok(libc::minor(call.device))
+}
+
+/// Maps all of it, so many sectors, to one target.
+pub fn map_device(
+    control: &File,
+    name: &str,
+    sectors: u64,
+    kind: &str,
+    parameters: &str,
+) -> io::Result<()> {
+    let mut call = MapperCall::of(name);
+    call.targets = 1;
+    call.target.length = sectors;
+    put(&mut call.target.kind, kind);
+    put(&mut call.target.parameters, parameters);
+    call.make(control, DM_TABLE_LOAD)?;
+    // Without the flag for it, this goes on.
+    MapperCall::of(name).make(control, DM_DEV_SUSPEND)
+}
+
+/// Removes it.
+pub fn remove_mapped_device(control: &File, name: &str) -> io::Result<()> {
+    MapperCall::of(name).make(control, DM_DEV_REMOVE)
+}
+
 /// Mounts a device.
 pub fn mount(device: &Path, dir: &Path, kind: &str) -> io::Result<()> {
     let [device, dir] = [device, dir].map(|path| CString::new(path.as_os_str().as_bytes()));

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::sys;
 
 /// Room for each CPU, KiB.
 const BUFFER: &str = "16384";
@@ -27,14 +28,7 @@ impl Trace {
     pub fn start(threads: Vec<u32>) -> io::Result<Self> {
         let mount = tempfile::tempdir()?;
         let trace = Self { mount, threads };
-        let arguments = ["-t", "tracefs", "tracefs"];
-        let status = Command::new("mount")
-            .args(arguments)
-            .arg(trace.root())
-            .status()?;
-        if !status.success() {
-            return Err(io::Error::other("cannot mount tracefs"));
-        }
+        sys::mount(Path::new("tracefs"), trace.root(), "tracefs")?;
         fs::create_dir(trace.instance())?;
         let ids: Vec<String> = trace.threads.iter().map(u32::to_string).collect();
         trace.set("buffer_size_kb", BUFFER)?;
@@ -77,7 +71,7 @@ impl Drop for Trace {
             let _ = self.set(&format!("events/sched/{event}/enable"), "0");
         }
         let _ = fs::remove_dir(self.instance());
-        let _ = Command::new("umount").arg(self.root()).status();
+        let _ = sys::unmount(self.root());
     }
 }
 

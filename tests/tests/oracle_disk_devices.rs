@@ -5,9 +5,11 @@ use std::sync::OnceLock;
 
 use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
+use tests::disk::CHUNK;
 use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
-use tests::disk::md_array::{self, CHUNK, MdArray};
+use tests::disk::mapped::{self, Mapped};
+use tests::disk::md_array::{self, MdArray};
 use tests::disk::null_blk::{self, NullBlk, NullPlan};
 use tests::disk::rows::DiskReport;
 use tests::disk::scene::{Staging, Told, undisturbed};
@@ -41,6 +43,7 @@ struct Shared {
     retried: Result<Came, &'static str>,
     put_back: Result<Came, &'static str>,
     striped: Result<Came, &'static str>,
+    mapped: Result<Came, &'static str>,
     failing: Result<Came, &'static str>,
 }
 
@@ -95,7 +98,7 @@ fn stage() -> Shared {
         Some(over) => staging.add(SHORT, over.device(), &[(reads(2, PIECE), &cgroup)]),
         None => staging.lack(SHORT, loop_device::CAPABILITY),
     }
-    let groups = [(); 7].map(|()| Cgroup::with_io().expect("a cgroup"));
+    let groups = [(); 8].map(|()| Cgroup::with_io().expect("a cgroup"));
     let mut came = None;
     let told = staging.observe_to_the_end(|| {
         let [
@@ -105,6 +108,7 @@ fn stage() -> Shared {
             retried,
             put_back,
             striped,
+            mapped,
             failing,
         ] = &groups;
         came = Some((
@@ -114,10 +118,11 @@ fn stage() -> Shared {
             faulty_disk(Fault::Retries, retried),
             faulty_disk(Fault::Busy, put_back),
             array(striped),
+            mapped_disks(mapped),
             disk_with_bad_sectors(failing),
         ));
     });
-    let (coming, attached, pieces, retried, put_back, striped, failing) =
+    let (coming, attached, pieces, retried, put_back, striped, mapped, failing) =
         came.expect("the end was reached");
     Shared {
         told,
@@ -128,6 +133,7 @@ fn stage() -> Shared {
         retried,
         put_back,
         striped,
+        mapped,
         failing,
     }
 }
@@ -174,14 +180,32 @@ fn disk_of_pieces(cgroup: &Cgroup) -> Result<Came, &'static str> {
 
 /// Reads that go to both disks of an array.
 fn array(cgroup: &Cgroup) -> Result<Came, &'static str> {
+    over_two_disks(cgroup, |parts| {
+        let made = MdArray::striped(parts).ok_or(md_array::CAPABILITY)?;
+        Ok((made.device().clone(), made))
+    })
+}
+
+/// The same of the device mapper.
+fn mapped_disks(cgroup: &Cgroup) -> Result<Came, &'static str> {
+    over_two_disks(cgroup, |parts| {
+        let made = Mapped::striped(parts).ok_or(mapped::CAPABILITY)?;
+        Ok((made.device().clone(), made))
+    })
+}
+
+fn over_two_disks<M>(
+    cgroup: &Cgroup,
+    make: impl FnOnce([&Device; 2]) -> Result<(Device, M), &'static str>,
+) -> Result<Came, &'static str> {
     let parts = [(); 2].map(|()| NullBlk::new(NullPlan::default()));
     let [Some(one), Some(other)] = &parts else {
         return Err(null_blk::CAPABILITY);
     };
-    let made = MdArray::striped([one.device(), other.device()]).ok_or(md_array::CAPABILITY)?;
+    let (device, _made) = make([one.device(), other.device()])?;
     // Whoever opens it first looks for partitions, and reads for that.
-    fs::File::open(made.device().path()).expect("it is active");
-    Ok(run(made.device(), reads(40, 2 * CHUNK), cgroup))
+    fs::File::open(device.path()).expect("it is active");
+    Ok(run(&device, reads(40, 2 * CHUNK), cgroup))
 }
 
 fn faulty_disk(fault: Fault, cgroup: &Cgroup) -> Result<Came, &'static str> {
@@ -309,8 +333,16 @@ fn requests_that_are_tried_again_count_once() {
 /// An array makes no requests of its own: those of its disks are told, and all of them.
 #[test]
 fn an_array_is_told_of_its_disks() {
-    let test = "an_array_is_told_of_its_disks";
-    let Some(came) = came(&shared().striped, test) else {
+    assert_told_of_two_disks(&shared().striped, "an_array_is_told_of_its_disks");
+}
+
+#[test]
+fn a_mapped_device_is_told_of_its_disks() {
+    assert_told_of_two_disks(&shared().mapped, "a_mapped_device_is_told_of_its_disks");
+}
+
+fn assert_told_of_two_disks(stacked: &'static Result<Came, &'static str>, test: &str) {
+    let Some(came) = came(stacked, test) else {
         return;
     };
     let document = &shared().told.document;

@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
 use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
@@ -22,7 +21,6 @@ const WINDOW: Duration = Duration::from_secs(2);
 
 const LONE: &str = "a_lone_request_takes_device_time_alone";
 const TURNS: &str = "requests_that_wait_their_turn_have_queue_time";
-const ISSUES: &str = "an_issue_that_the_kernel_does_not_note_is_seen";
 const DEVICE_ONLY: &str = "without_statistics_there_is_device_time_alone";
 const TOGGLED_LOOP: &str = "statistics_of_a_loop_device_go_on_and_off";
 const TOGGLED_NULL: &str = "statistics_of_a_slow_device_go_on_and_off";
@@ -53,7 +51,6 @@ fn stage() -> Told {
     let made: Vec<(&str, Option<NullBlk>)> = [
         (LONE, slow(DELAY), reads(1, 60)),
         (TURNS, one_at_a_time, reads(4, 30)),
-        (ISSUES, slow(DELAY), reads(1, 60)),
         (DEVICE_ONLY, slow(DELAY), reads(2, 30)),
         (TOGGLED_NULL, quick, reads(4, 0)),
     ]
@@ -62,7 +59,9 @@ fn stage() -> Told {
         let made = NullBlk::new(plan);
         match &made {
             Some(made) => {
-                prepare(test, made.device());
+                if test == DEVICE_ONLY {
+                    made.device().set("iostats", "0").expect("our own device");
+                }
                 staging.add(test, made.device(), &[(shape, &cgroup)]);
             }
             None => staging.lack(test, null_blk::CAPABILITY),
@@ -82,15 +81,6 @@ fn stage() -> Told {
         .collect();
     toggled.extend(over_file.as_ref().map(LoopDevice::device));
     staging.observe(|| toggle(&toggled))
-}
-
-fn prepare(test: &str, device: &Device) {
-    match test {
-        // Write-back throttling is what the kernel notes the issue for. Some cannot do without any more.
-        ISSUES => drop(device.set("wbt_lat_usec", "0")),
-        DEVICE_ONLY => device.set("iostats", "0").expect("our own device"),
-        _ => {}
-    }
 }
 
 /// While statistics go on and off, a creation may be that of a request long ago.
@@ -149,19 +139,6 @@ fn a_lone_request_takes_device_time_alone() {
         return;
     };
     assert_eq!(report.device()["timing"], "kernel", "{}", report.describe());
-    assert_counts(act, report);
-    assert_unloaded(act, report);
-}
-
-#[test]
-fn an_issue_that_the_kernel_does_not_note_is_seen() {
-    let Some((act, report)) = told().of(ISSUES) else {
-        return;
-    };
-    if report.device()["timing"] == "kernel" {
-        return unsupported(ISSUES, "requests whose issue the kernel does not note");
-    }
-    assert_eq!(report.device()["timing"], "issues", "{}", report.describe());
     assert_counts(act, report);
     assert_unloaded(act, report);
 }

@@ -14,12 +14,6 @@ const NO_DISK: [(&str, &str); 3] = [
     ("who_fills_a_real_disk_is_to_blame", ON_A_DISK),
 ];
 
-/// Debian's kernels have write-back throttling for each disk, which wants the issue of each request noted.
-const UNNOTED: (&str, &str) = (
-    "an_issue_that_the_kernel_does_not_note_is_seen",
-    "requests whose issue the kernel does not note",
-);
-
 /// Files in memory take no direct I/O before 6.6: loop devices over them read through the page cache, which fills up with
 /// zeroes.
 const NO_SHORT_READS: (&str, &str) = (
@@ -31,20 +25,16 @@ const NO_SHORT_READS: (&str, &str) = (
 const EXPECTED: &[(&str, &[(&str, &str)])] = &[
     (
         "5.10",
-        &[NO_DISK[0], NO_DISK[1], NO_DISK[2], UNNOTED, NO_SHORT_READS],
+        &[NO_DISK[0], NO_DISK[1], NO_DISK[2], NO_SHORT_READS],
     ),
-    (
-        "6.1",
-        &[NO_DISK[0], NO_DISK[1], NO_DISK[2], UNNOTED, NO_SHORT_READS],
-    ),
-    ("6.12", &[NO_DISK[0], NO_DISK[1], NO_DISK[2], UNNOTED]),
+    ("6.1", &[NO_DISK[0], NO_DISK[1], NO_DISK[2], NO_SHORT_READS]),
+    ("6.12", &[NO_DISK[0], NO_DISK[1], NO_DISK[2]]),
     (
         "7.2",
         &[
             NO_DISK[0],
             NO_DISK[1],
             NO_DISK[2],
-            UNNOTED,
             (
                 "a_neighbor_is_not_blamed_for_the_quota_of_a_parent",
                 ESCAPES,

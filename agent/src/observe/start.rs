@@ -27,6 +27,9 @@ use crate::{
     sample::{Abilities, CgroupId, StealSource, ThrottleSource},
 };
 
+/// Set, it shows what is told where the kernel does not note when requests are issued.
+const WITHOUT_ISSUE_TIMES: &str = "CROSSTALK_WITHOUT_ISSUE_TIMES";
+
 /// What was found out so far.
 struct Findings {
     rows: Vec<Capability>,
@@ -56,7 +59,10 @@ pub(super) fn start(proc: &Path, sys: &Path) -> Result<Observer, StartError> {
         tracing::debug!("the limit on locked memory stays as it is: {error}");
     }
     let settings = kernel::size::settings(facts.highest_present + 1, &hierarchy);
-    let requests = block::offsets::resolve(&btf);
+    let mut requests = block::offsets::resolve(&btf);
+    if std::env::var_os(WITHOUT_ISSUE_TIMES).is_some() {
+        requests = requests.map(block::offsets::without_issue_times);
+    }
     let places = Places {
         tasks: offsets,
         requests: requests.as_ref().ok().copied(),

@@ -3,16 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::device::Device;
+use super::{CHUNK, device::Device};
 
 /// Makes arrays whose name is written to it.
 const NEW: &str = "/sys/module/md_mod/parameters/new_array";
 
 /// What the tests say where it is missing.
 pub const CAPABILITY: &str = "software RAID";
-
-/// Pieces of this size go to the one and the other device in turn.
-pub const CHUNK: usize = 64 << 10;
 
 /// The array.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::tally::Tally;
 #[derive(Debug, Default)]
 pub struct Staging {
     scenes: Vec<Scene>,
+    variable: Option<(&'static str, &'static str)>,
     missing: BTreeMap<&'static str, &'static str>,
 }
 
@@ -27,6 +28,14 @@ struct Scene {
 }
 
 impl Staging {
+    /// Nothing yet, under a report with this variable in its environment.
+    pub fn with_variable(name: &'static str, value: &'static str) -> Self {
+        Self {
+            variable: Some((name, value)),
+            ..Self::default()
+        }
+    }
+
     /// Stages the loads of a test on a device.
     pub fn add(&mut self, test: &'static str, device: &Device, loads: &[(Shape, &Cgroup)]) {
         let start = |(shape, cgroup): &(Shape, &Cgroup)| {
@@ -65,7 +74,7 @@ impl Staging {
     }
 
     fn run(mut self, conduct: impl FnOnce(), last: impl FnOnce()) -> Told {
-        let report = Running::start(&["--duration", "10m"]);
+        let report = Running::start_where(&["--duration", "10m"], self.variable);
         let before: Vec<Stat> = self
             .scenes
             .iter()

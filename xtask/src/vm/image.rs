@@ -12,7 +12,7 @@ use crate::process;
 use crate::setup::archive::Apt;
 
 /// Drivers of the devices that tests make, and what goes on top of them; those built into a kernel are skipped.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "mq_deadline",
     "null_blk",
     "loop",
@@ -20,6 +20,7 @@ const MODULES: [&str; 7] = [
     "scsi_debug",
     "ext4",
     "raid0",
+    "dm_mod",
 ];
 
 /// A bootable kernel.

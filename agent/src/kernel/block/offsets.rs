@@ -62,6 +62,14 @@ pub fn resolve(btf: &Btf) -> Result<BlockOffsets, BlockError> {
     })
 }
 
+/// As if the kernel noted in no request when it was issued.
+pub fn without_issue_times(offsets: BlockOffsets) -> BlockOffsets {
+    BlockOffsets {
+        request_issued: ABSENT,
+        ..offsets
+    }
+}
+
 /// Where the request is among the arguments of `block_rq_issue`.
 fn issued_argument(btf: &Btf) -> Result<u32, BlockError> {
     let arguments = btf.tracepoint("block_rq_issue").unwrap_or_default();
