@@ -88,7 +88,7 @@ struct Series {
 }
 
 impl Series {
-    /// Makes the instrument. The SDK keeps it.
+    /// Makes the instrument; the SDK keeps what it asks.
     fn observe_with(self, meter: &Meter, metric: &'static Metric) {
         let Metric {
             name,
@@ -97,30 +97,30 @@ impl Series {
             ..
         } = *metric;
         match (metric.kind, unit) {
-            (Kind::Gauge, _) => {
-                _ = meter
+            (Kind::Gauge, _) => drop(
+                meter
                     .f64_observable_gauge(name)
                     .with_unit(unit)
                     .with_description(description)
                     .with_callback(move |gauge| self.tell(gauge, level))
-                    .build()
-            }
-            (_, "s") => {
-                _ = meter
+                    .build(),
+            ),
+            (_, "s") => drop(
+                meter
                     .f64_observable_counter(name)
                     .with_unit(unit)
                     .with_description(description)
                     .with_callback(move |counter| self.tell(counter, seconds))
-                    .build()
-            }
-            _ => {
-                _ = meter
+                    .build(),
+            ),
+            _ => drop(
+                meter
                     .u64_observable_counter(name)
                     .with_unit(unit)
                     .with_description(description)
                     .with_callback(move |counter| self.tell(counter, count))
-                    .build()
-            }
+                    .build(),
+            ),
         }
     }
 
