@@ -142,6 +142,15 @@ fn one_interval_is_printed_as_otlp_json() {
         let metrics = of["scopeMetrics"][0]["metrics"].as_array();
         metrics.expect("a list").iter()
     });
+    let seen = metrics
+        .clone()
+        .find(|metric| metric["name"] == "crosstalk.agent.switches.seen");
+    let seen = &seen.expect("the agent tells of itself")["sum"]["dataPoints"][0];
+    let [start, at] = ["startTimeUnixNano", "timeUnixNano"].map(|key| {
+        let time = seen[key].as_str().expect("text");
+        time.parse::<u64>().expect("a number")
+    });
+    assert!(at - start >= 1_000_000_000, "all of the interval: {seen}");
     let run: Vec<_> = metrics
         .filter(|metric| metric["name"] == "crosstalk.cpu.run.time")
         .collect();
@@ -227,10 +236,8 @@ fn cardinality_adds_up() {
         all.0,
         metrics.iter().map(|(number, _)| number).sum::<usize>()
     );
-    assert!(
-        metrics
-            .iter()
-            .any(|(_, name)| *name == "crosstalk.cpu.run.time"),
-        "{text}"
-    );
+    for metric in ["crosstalk.cpu.run.time", "crosstalk.agent.switches.seen"] {
+        let is_there = metrics.iter().any(|(_, name)| *name == metric);
+        assert!(is_there, "no {metric}: {text}");
+    }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use crosstalk::{
+    config::Form,
     entity::identify,
     history::{BUDGET, Store},
     host::{cgroups::Cgroups, hierarchy::Version},
@@ -27,6 +28,7 @@ use crosstalk::{
     otlp::{
         encode,
         ledger::{Ledger, Limits},
+        own::Telemetry,
         resource::Host,
     },
     signal::{
@@ -108,7 +110,12 @@ pub(crate) fn observe(seconds: u64) -> Result<()> {
             taken.uses_cpu_s.push(cpu_time()? - read);
         }
     }
-    let request = encode::request(encode::parts(&uses.ledger).map(|part| part.metrics));
+    let parts = uses
+        .own
+        .part()
+        .into_iter()
+        .chain(encode::parts(&uses.ledger));
+    let request = encode::request(parts.map(|part| part.metrics));
     taken.series = uses.ledger.series() as f64;
     taken.request_bytes = request.encoded_len() as f64;
     taken.history_bytes = uses.history.bytes() as f64;
@@ -121,6 +128,7 @@ struct Uses {
     episodes: Episodes,
     history: Store,
     ledger: Ledger,
+    own: Telemetry,
 }
 
 impl Uses {
@@ -130,6 +138,7 @@ impl Uses {
             episodes: Episodes::new(rules, Thresholds::default(), 1),
             history: Store::new(BUDGET),
             ledger: Ledger::new(Host::default(), Limits::default()),
+            own: Telemetry::new(Host::default(), Form::default()),
         }
     }
 
@@ -137,7 +146,9 @@ impl Uses {
         let signals = Signals::detect(model, self.episodes.thresholds());
         std::hint::black_box(self.episodes.observe(model, &signals));
         self.history.add(model)?;
-        self.ledger.add(model, &Names::default());
+        if let Some(added) = self.ledger.add(model, &Names::default()) {
+            self.own.add(model, &Names::default(), &added);
+        }
         Ok(())
     }
 }

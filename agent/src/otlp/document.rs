@@ -20,6 +20,9 @@ With `temporality: delta` (see [the agent](agent.md#temporality)) a point of a c
 has what came since the last one that the receiver took. There is none where nothing came, and \
 neither a 0 at the beginning nor a flag at the end. Gauges are the same.
 
+The agent's own metrics are made by OpenTelemetry's SDK: their series begin with the agent, without \
+a 0 to begin with, and a delta of each is told at each interval, also where nothing came.
+
 Who has a metric: *all* that have something to count; *affected*: who once lost 1 % of the CPU \
 time it wanted or 10 ms/s to others, or waited 10 ms/s for disks, from then on (`detail: all` gives \
 it to everybody); *extra*: with `detail: extra`.

@@ -16,19 +16,38 @@ use crate::{
     config::{Form, Histograms, Identity},
     otlp::{
         amount::Amount,
-        ledger::{Entity, Ledger, Told, Whose},
+        ledger::{Entity, Ledger, Life, Told, Whose},
         registry::{Kind, METRICS, SCOPE, SCOPE_VERSION},
         resource::Resource,
     },
 };
 
-/// One entity, ready to be sent.
-#[derive(Debug)]
+/// Whose part of a request it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An entity's, as far as it is told.
+    Entity(Whose, Told),
+    /// The agent's own, by the number of the collection.
+    Agent(u64),
+}
+
+impl Subject {
+    /// Whether it is this entity.
+    pub fn is_of(&self, whose: &Whose) -> bool {
+        matches!(self, Subject::Entity(own, _) if own == whose)
+    }
+
+    /// Whether it may be told otherwise next time: not of those who are gone, nor what was collected.
+    pub fn may_change(&self) -> bool {
+        matches!(self, Subject::Entity(_, told) if told.life == Life::Alive)
+    }
+}
+
+/// Metrics of one Resource, ready to be sent.
+#[derive(Clone, Debug)]
 pub struct Part {
     /// Whose it is.
-    pub whose: Whose,
-    /// Up to when.
-    pub told: Told,
+    pub subject: Subject,
     /// How many data points.
     pub points: u64,
     /// Of these, deltas.
@@ -37,11 +56,61 @@ pub struct Part {
     pub metrics: ResourceMetrics,
 }
 
+impl Part {
+    /// These metrics.
+    pub fn new(subject: Subject, metrics: ResourceMetrics) -> Part {
+        let mut part = Part {
+            subject,
+            points: 0,
+            deltas: 0,
+            metrics,
+        };
+        let scopes = part.metrics.scope_metrics.iter();
+        for data in scopes
+            .flat_map(|scope| &scope.metrics)
+            .filter_map(|metric| metric.data.as_ref())
+        {
+            let (points, temporality) = extent(data);
+            part.points += points;
+            if temporality == AggregationTemporality::Delta {
+                part.deltas += points;
+            }
+        }
+        part
+    }
+}
+
+/// How many points there are, and since when they count.
+fn extent(data: &Data) -> (u64, AggregationTemporality) {
+    let (points, temporality) = match data {
+        Data::Sum(sum) => (sum.data_points.len(), sum.aggregation_temporality()),
+        Data::Histogram(histogram) => (
+            histogram.data_points.len(),
+            histogram.aggregation_temporality(),
+        ),
+        Data::ExponentialHistogram(histogram) => (
+            histogram.data_points.len(),
+            histogram.aggregation_temporality(),
+        ),
+        Data::Gauge(gauge) => (gauge.data_points.len(), AggregationTemporality::Unspecified),
+        Data::Summary(summary) => (
+            summary.data_points.len(),
+            AggregationTemporality::Unspecified,
+        ),
+    };
+    (points as u64, temporality)
+}
+
 /// Everything that there is to tell at present, by entity.
 pub fn parts(ledger: &Ledger) -> impl Iterator<Item = Part> {
+    parts_of(ledger, |_| true)
+}
+
+/// The same of those who are wanted.
+pub fn parts_of(ledger: &Ledger, is_wanted: impl Fn(&Whose) -> bool) -> impl Iterator<Item = Part> {
     let entities = ledger.entities();
     entities
-        .filter(|(_, entity)| entity.is_due(ledger.now()))
+        .filter(move |(whose, entity)| is_wanted(whose) && entity.is_due(ledger.now()))
         .map(|(whose, entity)| part(whose, entity, ledger))
 }
 
@@ -62,7 +131,6 @@ fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
             identity.map(|(key, value)| pair(key, value)).collect()
         }
     };
-    let (mut points, mut deltas) = (0, 0);
     let mut latest = None;
     for (number, attributes, series) in entity.told() {
         if latest != Some(number) {
@@ -86,34 +154,28 @@ fn part(whose: &Whose, entity: &Entity, ledger: &Ledger) -> Part {
             let told = birth.into_iter().chain([(when, series.total.clone())]);
             for (when, amount) in told {
                 add(data, &attributes, when, &amount);
-                points += 1;
-                deltas += u64::from(is_delta);
             }
         }
     }
-    Part {
-        whose: whose.clone(),
-        told: Told {
-            entity: entity.number,
-            now,
-            life: entity.life,
-        },
-        points,
-        deltas,
-        metrics: ResourceMetrics {
-            resource: Some(of(&entity.resource)),
-            scope_metrics: vec![ScopeMetrics {
-                scope: Some(InstrumentationScope {
-                    name: SCOPE.into(),
-                    version: SCOPE_VERSION.into(),
-                    ..InstrumentationScope::default()
-                }),
-                metrics,
-                ..ScopeMetrics::default()
-            }],
-            ..ResourceMetrics::default()
-        },
-    }
+    let told = Told {
+        entity: entity.number,
+        now,
+        life: entity.life,
+    };
+    let metrics = ResourceMetrics {
+        resource: Some(of(&entity.resource)),
+        scope_metrics: vec![ScopeMetrics {
+            scope: Some(InstrumentationScope {
+                name: SCOPE.into(),
+                version: SCOPE_VERSION.into(),
+                ..InstrumentationScope::default()
+            }),
+            metrics,
+            ..ScopeMetrics::default()
+        }],
+        ..ResourceMetrics::default()
+    };
+    Part::new(Subject::Entity(whose.clone(), told), metrics)
 }
 
 /// Adds a point.

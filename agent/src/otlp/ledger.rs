@@ -16,14 +16,13 @@ use std::{collections::BTreeMap, time::Duration};
 pub use entity::{Entity, Life, Series};
 
 use crate::{
-    canary::Outcome,
-    config::{Form, Temporality},
+    config::Form,
     model::{Key, Model, Row},
     names::Names,
     otlp::{
         amount::{Amount, Attributes, nanoseconds},
         culprit::Naming,
-        measure::{CanaryRuns, Exported, Interval, Of, Own},
+        measure::{Interval, Of},
         registry::{METRICS, Metric, Points, Source, Tier},
         resource::{Host, Resource},
     },
@@ -38,8 +37,6 @@ const MOST_ENDED: usize = 4_096;
 /// Whose series they are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whose {
-    /// The agent's own.
-    Agent,
     /// Those of all of the host.
     Host,
     /// An entity's.
@@ -81,12 +78,6 @@ pub struct Ledger {
     /// The end of the latest interval, nanoseconds of Unix time.
     now: u64,
     refused: u64,
-    skipped: u64,
-    /// Readings of each source of names that failed until the latest interval.
-    name_failures: BTreeMap<&'static str, u64>,
-    exported: Exported,
-    /// Runs since the last interval; `None` before the first one.
-    canary: Option<CanaryRuns>,
     naming: Naming,
     form: Form,
     /// How many entities there have been.
@@ -109,10 +100,6 @@ impl Ledger {
             entities: BTreeMap::new(),
             now: 0,
             refused: 0,
-            skipped: 0,
-            name_failures: BTreeMap::new(),
-            exported: Exported::default(),
-            canary: None,
             naming: Naming::default(),
             form: Form::default(),
             born: 0,
@@ -177,14 +164,15 @@ impl Ledger {
         self.limits = limits;
     }
 
-    /// Adds an interval, and how sources of names fare.
-    pub fn add(&mut self, model: &Model, names: &Names) {
+    /// Adds an interval, where sources of names fare so; `None`: it has no length.
+    pub fn add(&mut self, model: &Model, names: &Names) -> Option<Added> {
         let start = unix_ns(model);
         let end = start.saturating_add(nanoseconds(model.length));
         if model.length.is_zero() {
-            return;
+            return None;
         }
-        if start.abs_diff(self.now) > nanoseconds(CLOCK_WAS_SET) {
+        let clock_was_set = self.now > 0 && start.abs_diff(self.now) > nanoseconds(CLOCK_WAS_SET);
+        if clock_was_set {
             // Series that go on would have points before their start, or on the same instant.
             self.entities.clear();
             self.now = 0;
@@ -214,45 +202,32 @@ impl Ledger {
             self.add_row(&of, names, span, &mut room);
         }
         self.end_others(model);
-        let own = Own {
-            skipped: std::mem::take(&mut self.skipped),
-            refused: std::mem::take(&mut self.refused),
-            full: std::mem::take(&mut self.full),
-            entities: self.entities.len(),
-            series: self.series(),
-            failed_readings: self.failed_readings(names),
-            canary: self.canary.as_mut().map(std::mem::take),
-            exported: std::mem::take(&mut self.exported),
-            has_deltas: self.form.temporality != Temporality::Cumulative,
-        };
         let interval = Interval {
             model,
-            own: &own,
             episodes: &std::mem::take(&mut self.host_episodes),
+            full: std::mem::take(&mut self.full),
         };
-        for whose in [Whose::Host, Whose::Agent] {
-            self.add_whole(&whose, &interval, span);
-        }
+        self.add_host(&interval, span);
+        Some(Added {
+            entities: self.entities.len(),
+            series: self.series(),
+            refused: std::mem::take(&mut self.refused),
+            clock_was_set,
+        })
     }
 
-    /// Adds what is told of the whole interval, of the host or of the agent.
-    fn add_whole(&mut self, whose: &Whose, interval: &Interval<'_>, span: Span) {
-        if !self.entities.contains_key(whose) {
-            let resource = match whose {
-                Whose::Agent => self.host.agent(),
-                Whose::Host | Whose::Entity(_) | Whose::Former(..) => self.host.itself(),
-            };
-            let entity = self.born(resource);
-            self.entities.insert(whose.clone(), entity);
+    /// Adds what is told of all of the host.
+    fn add_host(&mut self, interval: &Interval<'_>, span: Span) {
+        if !self.entities.contains_key(&Whose::Host) {
+            let entity = self.born(self.host.itself());
+            self.entities.insert(Whose::Host, entity);
         }
-        let Some(entity) = self.entities.get_mut(whose) else {
+        let Some(entity) = self.entities.get_mut(&Whose::Host) else {
             return;
         };
         entity.begin(span.end);
         for (number, metric) in METRICS.iter().enumerate() {
-            let ((Source::Agent(read), Whose::Agent)
-            | (Source::Both(_, read) | Source::Host(read), Whose::Host)) = (metric.source, whose)
-            else {
+            let (Source::Both(_, read) | Source::Host(read)) = metric.source else {
                 continue;
             };
             for (attributes, amount) in measured(|points| read(interval, points)) {
@@ -264,16 +239,6 @@ impl Ledger {
     fn born(&mut self, resource: Resource) -> Entity {
         self.born += 1;
         Entity::new(self.born, resource, self.form.temporality)
-    }
-
-    /// Readings of sources of names that failed since the last interval.
-    fn failed_readings(&mut self, names: &Names) -> Vec<(&'static str, u64)> {
-        let sources = names.sources.iter().map(|source| {
-            let failures = self.name_failures.insert(source.name, source.failures);
-            let since = source.failures.saturating_sub(failures.unwrap_or(0));
-            (source.name, since)
-        });
-        sources.collect()
     }
 
     /// Under another Resource its series are others: those that were told end, and others begin at 0,
@@ -403,25 +368,6 @@ impl Ledger {
         found.map(|(former, _)| former.clone())
     }
 
-    /// An interval could not be observed; its amounts are part of the next one.
-    pub fn skip(&mut self) {
-        self.skipped += 1;
-    }
-
-    /// What was exported since counts with the next interval.
-    pub fn count_exported(&mut self, change: impl FnOnce(&mut Exported)) {
-        change(&mut self.exported);
-    }
-
-    /// A run of the canary counts with the next interval.
-    pub fn count_canary(&mut self, outcome: Outcome) {
-        let canary = self.canary.get_or_insert_default();
-        canary.runs += 1;
-        canary.sum.expected_ns += outcome.expected_ns;
-        canary.sum.measured_ns += outcome.measured_ns;
-        canary.sum.uncertain_ns += outcome.uncertain_ns;
-    }
-
     /// The end of the latest interval, nanoseconds of Unix time.
     pub fn now(&self) -> u64 {
         self.now
@@ -434,6 +380,19 @@ impl Ledger {
             .map(|entity| entity.series().len())
             .sum()
     }
+}
+
+/// What an interval came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Entities that have series.
+    pub entities: usize,
+    /// Series of all entities.
+    pub series: usize,
+    /// Amounts that found no series.
+    pub refused: u64,
+    /// The wall clock was set before, and all series have begun anew.
+    pub clock_was_set: bool,
 }
 
 /// Start and end of an interval.

@@ -2,7 +2,8 @@
 //! delivered.
 //!
 //! [`registry`] says which metrics there are. [`ledger`] adds up what models tell, interval by
-//! interval, so that a series only grows from its start on. Only this folder knows protobuf.
+//! interval, so that a series only grows from its start on; [`own`] has what the agent tells of
+//! itself. Only this folder knows protobuf.
 
 pub mod amount;
 mod backoff;
@@ -13,6 +14,7 @@ pub mod encode;
 pub mod events;
 pub mod ledger;
 mod measure;
+pub mod own;
 pub mod registry;
 pub mod resource;
 pub mod transport;

@@ -4,7 +4,7 @@ use crate::{
     config::Temporality,
     otlp::{
         amount::{Amount, Attributes},
-        measure::{Interval, Of, agent, cpu, disk, episodes, load},
+        measure::{Account, Interval, Of, agent, cpu, disk, episodes, load},
     },
 };
 
@@ -95,7 +95,7 @@ pub enum Source {
     /// From the whole model: of the host.
     Host(fn(&Interval<'_>, &mut Points)),
     /// From the agent's account of itself.
-    Agent(fn(&Interval<'_>, &mut Points)),
+    Agent(fn(&Account<'_>, &mut Points)),
 }
 
 /// What one metric brings in an interval.

@@ -46,8 +46,8 @@ impl Intervals {
 /// Ends the interval with the latest reading, and begins the next.
 pub(super) fn publish(watch: &mut Watch, shared: &Shared) {
     match watch.interval() {
-        Some(model) => shared.ledger().add(&model, watch.names()),
-        None => shared.ledger().skip(),
+        Some(model) => shared.add(&model, watch.names()),
+        None => shared.skip(),
     }
     shared.publish();
 }

@@ -13,14 +13,22 @@ use crate::{
     },
     config::Settings,
     entity::identify_with,
+    host::facts,
     model::Model,
     names::{PATIENCE, Resolver, sources},
-    otlp::{encode, ledger::Ledger, registry::METRICS},
+    otlp::{encode, ledger::Ledger, own::Telemetry, registry::METRICS},
 };
 
 pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     // Names are optional, and so is a thread to read them.
     let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
+    // Known before the interval, at which the agent's own series are to begin.
+    let facts = facts::read(Path::new("/proc"), Path::new("/sys"));
+    let host = host(
+        &facts.context("cannot tell what this host is")?.name,
+        settings,
+    );
+    let mut own = Telemetry::new(host.clone(), settings.form);
     let course = observe(settings.interval).await?;
     let (observer, interval) = match course {
         Course::Interrupted(exit) => return Ok(exit),
@@ -30,27 +38,27 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     let names = names.unwrap_or_default();
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::of_entities(&interval.before, &interval.after, &identify);
-    let host = host(&observer.facts().name, settings);
     let mut ledger = ledger(host, settings);
     // Nothing stays attached while a slow reader takes its time.
     drop(observer);
-    ledger.add(&model, &names);
+    if let Some(added) = ledger.add(&model, &names) {
+        own.add(&model, &names, &added);
+    }
     if to.stdout {
-        let parts = encode::parts(&ledger).map(|part| part.metrics);
-        output::write_json(&encode::request(parts))?;
+        let parts = own.part().into_iter().chain(encode::parts(&ledger));
+        output::write_json(&encode::request(parts.map(|part| part.metrics)))?;
     } else {
-        output::write(&cardinality(&ledger)).context("cannot write")?;
+        output::write(&cardinality(&ledger, &own)).context("cannot write")?;
     }
     Ok(Exit::Ran)
 }
 
 /// How many series each metric has.
-fn cardinality(ledger: &Ledger) -> String {
+fn cardinality(ledger: &Ledger, own: &Telemetry) -> String {
     let mut series: BTreeMap<usize, usize> = BTreeMap::new();
-    for (_, entity) in ledger.entities() {
-        for (metric, ..) in entity.series() {
-            *series.entry(metric).or_default() += 1;
-        }
+    let of_entities = ledger.entities().flat_map(|(_, entity)| entity.series());
+    for metric in of_entities.map(|(metric, ..)| metric).chain(own.series()) {
+        *series.entry(metric).or_default() += 1;
     }
     let mut text = String::new();
     let mut line = |number: usize, name: &str| {

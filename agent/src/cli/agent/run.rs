@@ -182,7 +182,7 @@ impl Agent {
                 tracing::debug!("canary: waited {expected} ms, told {told} ms");
             }
         }
-        self.shared.ledger().count_canary(outcome);
+        self.shared.count_canary(outcome);
     }
 
     /// Goes on with the settings as they are now; with the old ones where those are wrong.
@@ -217,7 +217,8 @@ impl Agent {
             self.shared.ledger().set_limits(self.settings.limits);
         } else {
             // They are other series.
-            *self.shared.ledger() = patient_ledger(host.clone(), &self.settings);
+            let ledger = patient_ledger(host.clone(), &self.settings);
+            self.shared.begin_anew(ledger);
         }
         if old.history != self.settings.history {
             tracing::warn!("history.socket and history.group change when the agent starts again");

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    canary::Outcome as Run,
     config::{Form, Temporality},
     entity::identify,
     model::{Identity, Model, fixture::Scene},
@@ -27,6 +28,11 @@ use crate::{
 const RUN: &str = "crosstalk.cpu.run.time";
 const WAIT: &str = "crosstalk.cpu.wait.time";
 const DELAY: &str = "crosstalk.cpu.runqueue.delay";
+/// Of the agent itself, a number and a time.
+const SKIPPED: &str = "crosstalk.agent.intervals.skipped";
+const CANARY: &str = "crosstalk.agent.canary.time";
+/// In place of a cgroup.
+const AGENT: &str = "";
 /// The one that gets another name, the one that comes and goes, and the one that waits.
 const PATHS: [&str; 3] = ["/renamed.service", "/job.service", "/victim.service"];
 const JOB: CgroupId = CgroupId(11);
@@ -158,6 +164,16 @@ impl World {
             self.is_true(PATHS[2], WAIT, (course.waits * 1_000_000, 0));
             self.is_true(PATHS[2], DELAY, (course.waits, course.waits * 1_000_000));
         }
+        self.shared.skip();
+        self.is_true(AGENT, SKIPPED, (1, 0));
+        if course.waits > 0 {
+            let waited_ns = course.waits * 1_000_000;
+            self.shared.count_canary(Run {
+                measured_ns: waited_ns,
+                ..Run::default()
+            });
+            self.is_true(AGENT, CANARY, (waited_ns, 0));
+        }
         let renamed = format!("name {}", self.names);
         let named = |path: &std::ffi::OsStr| {
             let identity = identify(path);
@@ -169,7 +185,7 @@ impl World {
             Identity { name, ..identity }
         };
         let model = Model::new(&self.scene.before, &self.scene.after, &named);
-        self.shared.ledger().add(&model, &Names::default());
+        self.shared.add(&model, &Names::default());
         self.scene.before = self.scene.after.clone();
         self.scene.after.monotonic += Duration::from_secs(10);
         self.scene.after.wall += Duration::from_secs(10);
@@ -206,8 +222,8 @@ impl World {
                     pending.retain(|half| !half.is_empty());
                 }
                 Fate::Divide | Fate::Refuse => {
-                    // What is left of those who are gone would be given up.
-                    let for_its_content = chunk.iter().all(|part| part.told.life == Life::Alive);
+                    // What never changes would be given up.
+                    let for_its_content = chunk.iter().all(|part| part.subject.may_change());
                     self.outbox
                         .note(&chunk, items, Outcome::Refused { for_its_content });
                 }
@@ -247,7 +263,7 @@ impl Receiver {
             let path = resource
                 .iter()
                 .find(|pair| pair.key == "crosstalk.cgroup.path");
-            let path = path.map(text).unwrap_or_default();
+            let path = path.map_or(AGENT.to_owned(), text);
             for metric in of.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
                 let series = |own: &[KeyValue]| {
                     let others = format!("{resource:?}{own:?}");
@@ -300,10 +316,11 @@ impl Receiver {
             }
             return;
         }
-        let (sum, until) = self.deltas.entry(series).or_default();
+        let (sum, until) = self.deltas.entry(series.clone()).or_default();
         let is_next = *until <= start || self.has_taken_in_silence;
         assert!(start < at && is_next, "{start} to {at} after {until}");
-        assert!(value.0 > 0, "a delta of nothing");
+        // The SDK tells a delta of each series at each collection.
+        assert!(value.0 > 0 || series.0 == AGENT, "a delta of nothing");
         add(sum, value);
         *until = at;
     }
@@ -316,7 +333,7 @@ impl Receiver {
             .map(|((series, _), (_, sum))| (series, sum));
         let mut sums = Sums::new();
         for ((path, metric, _), sum) in deltas.chain(totals) {
-            if sum.0 > 0 && [RUN, WAIT, DELAY].contains(&metric.as_str()) {
+            if sum.0 > 0 && [RUN, WAIT, DELAY, SKIPPED, CANARY].contains(&metric.as_str()) {
                 add(
                     sums.entry((path.clone(), metric.clone())).or_default(),
                     *sum,

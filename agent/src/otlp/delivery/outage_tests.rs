@@ -74,7 +74,7 @@ impl Course {
         }
         let mut model = Model::new(&scene.before, &scene.after, &identify);
         model.start = self.start + INTERVAL * self.intervals;
-        self.shared.ledger().add(&model, &Names::default());
+        self.shared.add(&model, &Names::default());
         self.shared.publish();
         self.shared.tell((0..4).map(|_| ResourceLogs::default()));
         self.intervals += 1;
@@ -135,9 +135,9 @@ async fn an_hour_without_a_receiver_loses_nothing() {
         );
         seen = received;
     }
-    // One series of the host, of the agent and of the lasting service each, and those of jobs that ended.
+    // The host, the lasting service, and jobs that ended.
     let jobs = course.intervals as usize;
-    assert!(shared.ledger().entities().count() <= jobs + 3);
+    assert!(shared.ledger().entities().count() <= jobs + 2);
     assert_eq!(shared.waiting_events(), 1_024);
 
     sink.then(Reply::Accept);

@@ -68,9 +68,9 @@ proptest! {
         cgroups in 0u64..40,
         largest in 1_000usize..20_000,
     ) {
-        let all: Vec<_> = parts(cgroups).into_iter().map(|part| part.whose).collect();
+        let all: Vec<_> = parts(cgroups).into_iter().map(|part| part.subject).collect();
         let chunks = chunks::<TotalsOutbox>(parts(cgroups), largest);
-        let whose = chunks.iter().flatten().map(|part| part.whose.clone());
+        let whose = chunks.iter().flatten().map(|part| part.subject.clone());
         prop_assert_eq!(whose.collect::<Vec<_>>(), all);
         for chunk in chunks {
             let alone = chunk.len() == 1;

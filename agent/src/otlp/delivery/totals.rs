@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::otlp::{
     delivery::{Outbox, Outcome, Shared},
-    encode::{self, Part},
-    ledger::{Life, Whose},
+    encode::{self, Part, Subject},
+    ledger::Whose,
 };
 
 /// The totals of the ledger.
@@ -33,16 +33,17 @@ impl TotalsOutbox {
         }
     }
 
-    /// What the receiver does not want of those who are gone will never be different.
-    fn give_up_ended(&self, parts: &[Part]) {
-        let ended = parts.iter().filter(|part| part.told.life != Life::Alive);
-        self.taken(ended);
+    /// What the receiver does not want and will never be different.
+    fn give_up_unchanging(&self, parts: &[Part]) {
+        self.taken(parts.iter().filter(|part| !part.subject.may_change()));
     }
 
     fn taken<'a>(&self, parts: impl Iterator<Item = &'a Part>) {
-        let mut ledger = self.shared.ledger();
         for part in parts {
-            ledger.taken(&part.whose, part.told);
+            match &part.subject {
+                Subject::Entity(whose, told) => self.shared.ledger().taken(whose, *told),
+                Subject::Agent(collection) => self.shared.own().taken(*collection),
+            }
         }
     }
 }
@@ -57,13 +58,14 @@ impl Outbox for TotalsOutbox {
     }
 
     fn pending(&mut self) -> Vec<Part> {
+        let mut parts: Vec<Part> = self.shared.own().part().into_iter().collect();
         let mut ledger = self.shared.ledger();
         self.telling = ledger.now();
-        if self.telling == self.delivered {
-            return Vec::new();
+        if self.telling != self.delivered {
+            ledger.begin_telling(|_| true);
+            parts.extend(encode::parts(&ledger));
         }
-        ledger.begin_telling(|_| true);
-        encode::parts(&ledger).collect()
+        parts
     }
 
     fn delivered(&mut self) {
@@ -71,12 +73,13 @@ impl Outbox for TotalsOutbox {
     }
 
     fn renewed(&self, parts: &[Part]) -> Vec<Part> {
+        let is_agent = |part: &Part| matches!(part.subject, Subject::Agent(_));
+        let own = parts.iter().any(is_agent).then(|| self.shared.own().part());
         let mut ledger = self.shared.ledger();
-        let is_wanted = |whose: &Whose| parts.iter().any(|old| old.whose == *whose);
+        let is_wanted = |whose: &Whose| parts.iter().any(|old| old.subject.is_of(whose));
         ledger.begin_telling(is_wanted);
-        encode::parts(&ledger)
-            .filter(|part| is_wanted(&part.whose))
-            .collect()
+        let entities = encode::parts_of(&ledger, is_wanted);
+        own.flatten().into_iter().chain(entities).collect()
     }
 
     fn length(part: &Part) -> usize {
@@ -99,7 +102,7 @@ impl Outbox for TotalsOutbox {
             Outcome::Accepted { .. } => self.taken(parts.iter()),
             Outcome::Refused {
                 for_its_content: true,
-            } => self.give_up_ended(parts),
+            } => self.give_up_unchanging(parts),
             _ => {}
         }
         let deltas: u64 = parts.iter().map(|part| part.deltas).sum();

@@ -34,7 +34,7 @@ pub struct Series {
     pub at: u64,
 }
 
-/// One entity, or the agent itself.
+/// One entity, or all of the host.
 #[derive(Clone, Debug)]
 pub struct Entity {
     /// No two of a ledger have the same.

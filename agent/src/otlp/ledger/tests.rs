@@ -49,9 +49,7 @@ impl Course {
     }
 
     fn take(&mut self) -> Vec<(Whose, Life)> {
-        let parts: Vec<_> = encode::parts(&self.ledger)
-            .map(|part| (part.whose, part.told))
-            .collect();
+        let parts: Vec<_> = encode::parts(&self.ledger).map(told_of).collect();
         for (whose, told) in &parts {
             self.ledger.taken(whose, *told);
         }
@@ -84,6 +82,14 @@ impl Course {
     }
 }
 
+/// Whose part it is, and up to when.
+fn told_of(part: encode::Part) -> (Whose, Told) {
+    match part.subject {
+        encode::Subject::Entity(whose, told) => (whose, told),
+        encode::Subject::Agent(_) => panic!("a ledger has no part of the agent"),
+    }
+}
+
 const RUN: &str = "crosstalk.cpu.run.time";
 const INTERFERENCE: &str = "crosstalk.cpu.interference.time";
 
@@ -104,7 +110,7 @@ fn nothing_to_count_has_no_series() {
     course.cgroup(2, "/idle.service");
     course.step();
     assert!(course.totals("/idle.service", RUN).is_empty());
-    assert_eq!(course.ledger.entities.len(), 2, "the agent and the host");
+    assert_eq!(course.ledger.entities.len(), 1, "the host");
 }
 
 #[test]
@@ -192,12 +198,8 @@ fn series_beyond_the_limit_are_refused_and_counted() {
         let party = course.cgroup(id, &format!("/s{id}.service"));
         course.scene.ran(party, 1.0);
     }
-    course.step();
-    let agent = &course.ledger.entities[&Whose::Agent];
-    let mut own = agent
-        .series()
-        .filter(|(metric, ..)| METRICS[*metric].name == "crosstalk.agent.series.refused");
-    assert_eq!(own.next().unwrap().2.total, Amount::Count(3));
+    let added = course.ledger.add(&course.model(), &Names::default());
+    assert_eq!(added.unwrap().refused, 3);
     assert_eq!(course.totals("/s2.service", RUN).len(), 1);
     assert_eq!(course.totals("/s7.service", RUN).len(), 0);
 }
@@ -315,10 +317,10 @@ proptest! {
 
 /// What is told of a container, by its name and life.
 fn told(course: &Course) -> Vec<(String, Life, u64)> {
-    let parts = encode::parts(&course.ledger);
-    let parts = parts.filter(|part| matches!(part.whose, Whose::Entity(_) | Whose::Former(..)));
-    let told = parts.map(|part| {
-        let entity = &course.ledger.entities[&part.whose];
+    let parts = encode::parts(&course.ledger).map(told_of);
+    let parts = parts.filter(|(whose, _)| matches!(whose, Whose::Entity(_) | Whose::Former(..)));
+    let told = parts.map(|(whose, _)| {
+        let entity = &course.ledger.entities[&whose];
         let run = entity.series().find_map(|(metric, _, series)| {
             let is_run = METRICS[metric].name == RUN;
             series.total.ns().filter(|_| is_run)

@@ -7,23 +7,23 @@ use agent_ebpf::{
 
 use crate::otlp::{
     amount::Amount,
-    measure::{CanaryRuns, Interval, by, one},
+    measure::{Account, CanaryRuns, by, one},
     registry::{ACCOUNT, OUTCOME, Points, REASON, SOURCE},
 };
 
-pub(crate) fn seen(interval: &Interval<'_>, points: &mut Points) {
-    count(points, interval.model.accounting.seen);
+pub(crate) fn seen(account: &Account<'_>, points: &mut Points) {
+    count(points, account.model.accounting.seen);
 }
 
-pub(crate) fn dropped(interval: &Interval<'_>, points: &mut Points) {
-    let dropped = interval.model.accounting.dropped;
+pub(crate) fn dropped(account: &Account<'_>, points: &mut Points) {
+    let dropped = account.model.accounting.dropped;
     for (reason, count) in Drop::ALL.iter().zip(dropped) {
         count_by(points, REASON, reason.name(), count);
     }
 }
 
-pub(crate) fn unattributed(interval: &Interval<'_>, points: &mut Points) {
-    let reasons = interval.model.accounting.reasons_ns;
+pub(crate) fn unattributed(account: &Account<'_>, points: &mut Points) {
+    let reasons = account.model.accounting.reasons_ns;
     for (reason, ns) in Reason::ALL.iter().zip(reasons) {
         if let Some(ns) = ns {
             by(points, REASON, reason.name(), Amount::Ns(ns));
@@ -31,8 +31,8 @@ pub(crate) fn unattributed(interval: &Interval<'_>, points: &mut Points) {
     }
 }
 
-pub(crate) fn lost(interval: &Interval<'_>, points: &mut Points) {
-    let accounting = &interval.model.accounting;
+pub(crate) fn lost(account: &Account<'_>, points: &mut Points) {
+    let accounting = &account.model.accounting;
     for (what, count) in [
         ("slots", accounting.slots_exhausted),
         ("baselines", accounting.baselines_lost),
@@ -45,73 +45,73 @@ pub(crate) fn lost(interval: &Interval<'_>, points: &mut Points) {
     }
 }
 
-pub(crate) fn unnamed(interval: &Interval<'_>, points: &mut Points) {
-    if let Some(ns) = interval.model.accounting.pairs_full_ns {
+pub(crate) fn unnamed(account: &Account<'_>, points: &mut Points) {
+    if let Some(ns) = account.model.accounting.pairs_full_ns {
         one(points, Amount::Ns(ns));
     }
 }
 
-pub(crate) fn coverage(interval: &Interval<'_>, points: &mut Points) {
-    level(points, interval.model.accounting.coverage());
+pub(crate) fn coverage(account: &Account<'_>, points: &mut Points) {
+    level(points, account.model.accounting.coverage());
 }
 
-pub(crate) fn stepped_down(interval: &Interval<'_>, points: &mut Points) {
-    let is_full = interval.model.accounting.detail == Detail::Full;
+pub(crate) fn stepped_down(account: &Account<'_>, points: &mut Points) {
+    let is_full = account.model.accounting.detail == Detail::Full;
     level(points, Some(if is_full { 0.0 } else { 1.0 }));
 }
 
-pub(crate) fn cost(interval: &Interval<'_>, points: &mut Points) {
-    let ns = interval.model.accounting.cost_per_switch_ns();
+pub(crate) fn cost(account: &Account<'_>, points: &mut Points) {
+    let ns = account.model.accounting.cost_per_switch_ns();
     level(points, ns.map(|ns| ns / 1e9));
 }
 
-pub(crate) fn disk_seen(interval: &Interval<'_>, points: &mut Points) {
-    let disks = interval.model.disks.as_ref();
+pub(crate) fn disk_seen(account: &Account<'_>, points: &mut Points) {
+    let disks = account.model.disks.as_ref();
     count(points, disks.and_then(|disks| disks.accounting.seen));
 }
 
-pub(crate) fn skipped(interval: &Interval<'_>, points: &mut Points) {
-    count(points, Some(interval.own.skipped));
+pub(crate) fn skipped(account: &Account<'_>, points: &mut Points) {
+    count(points, Some(account.own.skipped));
 }
 
-pub(crate) fn entities(interval: &Interval<'_>, points: &mut Points) {
-    level(points, Some(interval.own.entities as f64));
+pub(crate) fn entities(account: &Account<'_>, points: &mut Points) {
+    level(points, Some(account.own.entities as f64));
 }
 
-pub(crate) fn series(interval: &Interval<'_>, points: &mut Points) {
-    level(points, Some(interval.own.series as f64));
+pub(crate) fn series(account: &Account<'_>, points: &mut Points) {
+    level(points, Some(account.own.series as f64));
 }
 
-pub(crate) fn refused(interval: &Interval<'_>, points: &mut Points) {
-    count(points, Some(interval.own.refused));
+pub(crate) fn refused(account: &Account<'_>, points: &mut Points) {
+    count(points, Some(account.own.refused));
 }
 
-pub(crate) fn nameless(interval: &Interval<'_>, points: &mut Points) {
-    let rows = interval.model.entities.rows.iter();
+pub(crate) fn nameless(account: &Account<'_>, points: &mut Points) {
+    let rows = account.model.entities.rows.iter();
     let lacking = rows.filter(|row| row.lacks_name()).count();
     level(points, Some(lacking as f64));
 }
 
-pub(crate) fn name_failures(interval: &Interval<'_>, points: &mut Points) {
-    for (source, failures) in &interval.own.failed_readings {
+pub(crate) fn name_failures(account: &Account<'_>, points: &mut Points) {
+    for (source, failures) in &account.own.failed_readings {
         count_by(points, SOURCE, source, Some(*failures));
     }
 }
 
-pub(crate) fn canary_runs(interval: &Interval<'_>, points: &mut Points) {
-    count(points, interval.own.canary.map(|canary| canary.runs));
+pub(crate) fn canary_runs(account: &Account<'_>, points: &mut Points) {
+    count(points, account.own.canary.map(|canary| canary.runs));
 }
 
-pub(crate) fn canary_time(interval: &Interval<'_>, points: &mut Points) {
-    if let Some(CanaryRuns { sum, .. }) = interval.own.canary {
+pub(crate) fn canary_time(account: &Account<'_>, points: &mut Points) {
+    if let Some(CanaryRuns { sum, .. }) = account.own.canary {
         for (account, ns) in [("expected", sum.expected_ns), ("measured", sum.measured_ns)] {
             by(points, ACCOUNT, account, Amount::Ns(ns));
         }
     }
 }
 
-pub(crate) fn requests(interval: &Interval<'_>, points: &mut Points) {
-    let exported = &interval.own.exported;
+pub(crate) fn requests(account: &Account<'_>, points: &mut Points) {
+    let exported = &account.own.exported;
     for (outcome, requests) in [
         ("accepted", exported.requests_accepted),
         ("refused", exported.requests_refused),
@@ -121,8 +121,8 @@ pub(crate) fn requests(interval: &Interval<'_>, points: &mut Points) {
     }
 }
 
-pub(crate) fn points(interval: &Interval<'_>, points: &mut Points) {
-    let exported = &interval.own.exported;
+pub(crate) fn points(account: &Account<'_>, points: &mut Points) {
+    let exported = &account.own.exported;
     for (outcome, number) in [
         ("accepted", exported.points_accepted),
         ("rejected", exported.points_rejected),
@@ -133,16 +133,16 @@ pub(crate) fn points(interval: &Interval<'_>, points: &mut Points) {
     }
 }
 
-pub(crate) fn ambiguous(interval: &Interval<'_>, points: &mut Points) {
-    let own = interval.own;
+pub(crate) fn ambiguous(account: &Account<'_>, points: &mut Points) {
+    let own = account.own;
     count(
         points,
         own.has_deltas.then_some(own.exported.points_ambiguous),
     );
 }
 
-pub(crate) fn events(interval: &Interval<'_>, points: &mut Points) {
-    let exported = &interval.own.exported;
+pub(crate) fn events(account: &Account<'_>, points: &mut Points) {
+    let exported = &account.own.exported;
     for (outcome, number) in [
         ("accepted", exported.events_accepted),
         ("rejected", exported.events_rejected),

@@ -30,7 +30,7 @@ pub(crate) fn saturation_of_host(interval: &Interval<'_>, points: &mut Points) {
 }
 
 pub(crate) fn full(interval: &Interval<'_>, points: &mut Points) {
-    points.push((cpu(), Amount::Ns(nanoseconds(interval.own.full))));
+    points.push((cpu(), Amount::Ns(nanoseconds(interval.full))));
 }
 
 /// Run time as a part of what the row may use.

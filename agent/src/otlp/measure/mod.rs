@@ -24,10 +24,19 @@ use crate::{
 pub struct Interval<'a> {
     /// What was observed.
     pub model: &'a Model,
-    /// The agent's own affairs.
-    pub own: &'a Own,
     /// What came to the host's account of episodes.
     pub episodes: &'a [EpisodeUse],
+    /// Time in which the CPUs were full.
+    pub full: Duration,
+}
+
+/// The agent's account of one interval.
+#[derive(Clone, Copy)]
+pub struct Account<'a> {
+    /// What was observed.
+    pub model: &'a Model,
+    /// The agent's own affairs.
+    pub own: &'a Own,
 }
 
 /// What the agent knows of itself beside the model.
@@ -37,8 +46,6 @@ pub struct Own {
     pub skipped: u64,
     /// Amounts that found no series since.
     pub refused: u64,
-    /// Time in which the CPUs were full.
-    pub full: Duration,
     /// Entities that have series.
     pub entities: usize,
     /// Series of all entities.
