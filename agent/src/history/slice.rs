@@ -155,6 +155,7 @@ impl Slice {
             cgroups: Table::default(),
             disks: self.disks.map(|disks| disks.disks(names)).transpose()?,
             accounting: self.accounting,
+            pressure: None,
             unknown: unknown
                 .map(|number| names.get::<Unknown>(number))
                 .collect::<Result<_, _>>()?,

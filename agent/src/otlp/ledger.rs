@@ -72,6 +72,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Whether metrics of this tier are told of anybody.
+    pub fn tell(&self, tier: Tier) -> bool {
+        tier <= self.calm.max(self.affected)
+    }
+}
+
 /// Totals of all entities.
 #[derive(Debug)]
 pub struct Ledger {

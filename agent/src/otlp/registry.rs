@@ -23,7 +23,7 @@ pub const CULPRIT_NAME: &str = "crosstalk.culprit.name";
 pub const CAUSE: &str = "crosstalk.cause";
 /// Its namespace in Kubernetes, where no more is told of its name.
 pub const CULPRIT_NAMESPACE: &str = "crosstalk.culprit.k8s.namespace.name";
-/// What is waited for: `cpu` or `disk`.
+/// What is waited for: `cpu`, `memory` or `disk`.
 pub const RESOURCE: &str = "crosstalk.resource";
 /// What kind of interference it is, or `saturation`.
 pub const CLASS: &str = "crosstalk.class";
@@ -219,11 +219,14 @@ pub static METRICS: &[Metric] = &[
         .tier(Tier::Affected)
         .is("Time of block requests while those of somebody else were in service, by whose they \
              were. Over all culprits it grows as `crosstalk.disk.wait.time` of the cause `neighbor`."),
-    counter("crosstalk.pressure.stall.time", "s", Entity(load::pressure))
+    counter("crosstalk.pressure.stall.time", "s", Both(load::pressure, load::pressure_of_host))
         .of(&[RESOURCE, PRESSURE])
         .tier(Tier::Extra)
-        .is("Time that `some` tasks, or all of them (`full`), were stalled on block I/O, by the \
-             kernel's count (PSI)."),
+        .is("Time that `some` tasks, or all of them (`full`), were stalled on `cpu`, `memory` or `disk` \
+             (block I/O), by the kernel's count (PSI): of the host, and on version 2 of cgroups of \
+             the entity's cgroup with all below it. Read at the end of each interval, so who ends \
+             before has no more of it. `full` of CPUs is not defined for the host, and of an entity \
+             known from kernel 5.13 on."),
     counter("crosstalk.episodes", "{episode}", Both(episodes::opened, episodes::opened_by_host))
         .of(&[RESOURCE, DEVICE, CLASS])
         .is("Episodes that began: of interference, by class where that is known, and of the host's \

@@ -1,11 +1,11 @@
 //! Block I/O at one instant.
 
-use std::{collections::BTreeMap, ffi::OsStr, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsStr, fmt, sync::Arc};
 
 use agent_ebpf::block::Operation;
 use serde::{Deserialize, Serialize};
 
-use super::{CgroupId, Counts};
+use super::{CgroupId, Counts, pressure::Stalled};
 
 /// A block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,8 +165,8 @@ pub struct Device {
 pub struct IoFigures {
     /// `io.stat`, or `blkio.throttle.io_service_bytes` and `…io_serviced`, by device.
     pub stat: Option<BTreeMap<DeviceId, IoStat>>,
-    /// `io.pressure`: time that some task, and that all tasks waited for I/O. Version 2 alone.
-    pub pressure: Option<IoPressure>,
+    /// `io.pressure`. Version 2 alone.
+    pub pressure: Option<Stalled>,
     /// Whether `io.max` (version 1: `blkio.throttle.*_device`) of this very cgroup limits it.
     pub limited: Option<bool>,
 }
@@ -182,15 +182,6 @@ pub struct IoStat {
     pub reads: u64,
     /// `wios`.
     pub writes: u64,
-}
-
-/// `io.pressure` of a cgroup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IoPressure {
-    /// At least one task waited.
-    pub some: Duration,
-    /// All waited.
-    pub full: Duration,
 }
 
 /// A cgroup of the hierarchy that owns `io`.

@@ -15,13 +15,24 @@ use crate::{
     entity::identify_with,
     model::Model,
     names::{PATIENCE, Resolver, sources},
-    otlp::{encode, ledger::Ledger, registry::METRICS},
+    observe::Observer,
+    otlp::{
+        encode,
+        ledger::Ledger,
+        registry::{METRICS, Tier},
+    },
 };
 
 pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     // Names are optional, and so is a thread to read them.
     let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
-    let course = observe(settings.interval).await?;
+    let mut pressures = Vec::new();
+    let mut read = |observer: &Observer| {
+        if settings.limits.tell(Tier::Extra) {
+            pressures.push(observer.pressures());
+        }
+    };
+    let course = observe(settings.interval, &mut read).await?;
     let (observer, interval) = match course {
         Course::Interrupted(exit) => return Ok(exit),
         Course::Observed(observed) => *observed,
@@ -30,6 +41,10 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     let names = names.unwrap_or_default();
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::of_entities(&interval.before, &interval.after, &identify);
+    let model = match &pressures[..] {
+        [before, after] => model.with_pressure(before, after),
+        _ => model,
+    };
     let host = host(&observer.facts().name, settings);
     let mut ledger = ledger(host, settings);
     // Nothing stays attached while a slow reader takes its time.

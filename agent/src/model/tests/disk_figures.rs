@@ -8,7 +8,8 @@ use crate::{
     },
     sample::{
         CgroupId,
-        disk::{DeviceId, DiskOwner, IoPressure, IoStat},
+        disk::{DeviceId, DiskOwner, IoStat},
+        pressure::Stalled,
     },
 };
 
@@ -85,9 +86,9 @@ fn limits_count_on_the_whole_path_and_pressure_at_the_boundary() {
     assert_eq!(io(&scene, "/s/b.service").limited, Some(false));
     for (disk, seconds) in scene.disks().into_iter().zip([1, 3]) {
         let cgroup = disk.cgroups.get_mut(&CgroupId(3)).unwrap();
-        cgroup.figures.as_mut().unwrap().pressure = Some(IoPressure {
+        cgroup.figures.as_mut().unwrap().pressure = Some(Stalled {
             some: Duration::from_secs(seconds),
-            full: Duration::ZERO,
+            full: Some(Duration::ZERO),
         });
     }
     let pressure = io(&scene, "/s/a.service").pressure.unwrap();

@@ -16,7 +16,10 @@ use crate::{
         Row,
         disk::{self, DeviceUse, DiskCause, DiskUsage, IoUse},
     },
-    sample::disk::{DeviceId, IoPressure, IoStat, Timing},
+    sample::{
+        disk::{DeviceId, IoStat, Timing},
+        pressure::Stalled,
+    },
 };
 
 /// What a row did on one device with one operation.
@@ -68,7 +71,7 @@ struct Stat {
 #[derive(Serialize)]
 struct Pressure {
     some_s: f64,
-    full_s: f64,
+    full_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -142,10 +145,10 @@ fn stat(stat: IoStat) -> Stat {
     }
 }
 
-fn pressure(pressure: IoPressure) -> Pressure {
+fn pressure(pressure: Stalled) -> Pressure {
     Pressure {
         some_s: Duration::as_secs_f64(&pressure.some),
-        full_s: Duration::as_secs_f64(&pressure.full),
+        full_s: pressure.full.map(|full| full.as_secs_f64()),
     }
 }
 
