@@ -18,7 +18,7 @@ pub use entity::{Entity, Life, Series};
 use crate::{
     canary::Outcome,
     config::{Form, Temporality},
-    model::{Key, Model, Row},
+    model::{self, Key, Model, Row},
     names::Names,
     otlp::{
         amount::{Amount, Attributes, nanoseconds},
@@ -104,7 +104,7 @@ pub struct Ledger {
     episodes: BTreeMap<Key, Vec<EpisodeUse>>,
     /// … and of the host.
     host_episodes: Vec<EpisodeUse>,
-    full: Duration,
+    full: BTreeMap<model::Resource, Duration>,
 }
 
 impl Ledger {
@@ -126,7 +126,7 @@ impl Ledger {
             patience: Duration::ZERO,
             episodes: BTreeMap::new(),
             host_episodes: Vec::new(),
-            full: Duration::ZERO,
+            full: BTreeMap::new(),
         }
     }
 
@@ -169,7 +169,10 @@ impl Ledger {
 
     /// Episodes of a second count with the next interval.
     pub fn count_episodes(&mut self, observed: &Observed) {
-        self.full = self.full.saturating_add(observed.full);
+        for resource in &observed.full {
+            let full = self.full.entry(*resource).or_default();
+            *full = full.saturating_add(observed.length);
+        }
         for one in &observed.uses {
             let account = match &one.victim {
                 Victim::Host => &mut self.host_episodes,

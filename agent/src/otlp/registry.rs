@@ -235,13 +235,18 @@ pub static METRICS: &[Metric] = &[
         .of(&[RESOURCE, DEVICE, CLASS])
         .is("Time in episodes, from the first second with harm to the last."),
     gauge("crosstalk.saturation", "1", Both(load::saturation, load::saturation_of_host))
-        .of(&[RESOURCE])
+        .of(&[RESOURCE, DEVICE])
         .tier(Tier::Extra)
         .is("Of an entity its run time, as a part of what its quota, CPU set and the host allow; of \
-             the host, which always has it, the time that CPUs were not idle."),
+             the host, which always has it, the time that CPUs were not idle, and that each disk had \
+             requests in flight (`io_ticks` of `/proc/diskstats`). A disk that serves several at a \
+             time is busy then, and need not be full. The kernel counts in ticks of its clock, and \
+             below 6.10 a whole one for each in which a request began, but here no more than all \
+             requests took together."),
     counter("crosstalk.saturation.time", "s", Host(load::full))
-        .of(&[RESOURCE])
-        .is("Seconds of which the host's CPUs were busy for 90 % or more."),
+        .of(&[RESOURCE, DEVICE])
+        .is("Seconds of which the host's CPUs were busy for 90 % or more, and seconds of which a disk \
+             had requests in flight for 90 % or more."),
     counter("crosstalk.agent.switches.seen", "{event}", Agent(agent::seen))
         .is("Context switches that the programs in the kernel saw."),
     counter("crosstalk.agent.switches.dropped", "{event}", Agent(agent::dropped))

@@ -1,6 +1,6 @@
 //! Block I/O at one instant.
 
-use std::{collections::BTreeMap, ffi::OsStr, fmt, sync::Arc};
+use std::{collections::BTreeMap, ffi::OsStr, fmt, sync::Arc, time::Duration};
 
 use agent_ebpf::block::Operation;
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,16 @@ pub struct Device {
     pub timing: Timing,
 }
 
+/// What the kernel keeps of a device's requests (`/proc/diskstats`, admin-guide/iostats.rst), from
+/// their creation to their completion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// In which some were in flight (`io_ticks`), in ticks of the kernel's clock.
+    pub time: Duration,
+    /// In flight at this instant.
+    pub requests: u64,
+}
+
 /// The kernel's own figures of one cgroup, of itself *and all below it* on version 2, of itself
 /// alone on version 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -226,6 +236,8 @@ pub struct DiskHealth {
 pub struct Disk {
     /// Devices that had requests since attach.
     pub devices: BTreeMap<DeviceId, Device>,
+    /// Of devices of which the kernel keeps statistics; read before the accounts.
+    pub in_flight: BTreeMap<DeviceId, InFlight>,
     /// Accounts of all streams since attach.
     pub accounts: BTreeMap<Stream, DiskAccount>,
     /// Where their time went.

@@ -68,7 +68,7 @@ fn slices_of_this_version_have_this_layout() {
         .iter()
         .flat_map(|slice| inflated(slice))
         .collect();
-    expect!["1689 abaa98dde07293da 1121 5d1bfb2afa700d02"].assert_eq(&format!(
+    expect!["1692 322d0951063aa59a 1121 5d1bfb2afa700d02"].assert_eq(&format!(
         "{plain} {} {} {}",
         sum(&slices),
         names.len(),

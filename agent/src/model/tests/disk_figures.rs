@@ -8,7 +8,7 @@ use crate::{
     },
     sample::{
         CgroupId,
-        disk::{DeviceId, DiskOwner, IoStat},
+        disk::{DeviceId, DiskOwner, InFlight, IoStat},
         pressure::Stalled,
     },
 };
@@ -77,6 +77,33 @@ fn figures_of_stacked_and_unseen_devices_are_not_compared() {
         ..IoStat::default()
     };
     assert_eq!(stat, Some(expected));
+}
+
+#[test]
+fn a_disk_is_busy_for_no_longer_than_its_requests_took_where_all_are_known() {
+    let mut scene = Scene::new(1);
+    let vda = scene.disk(0, "vda");
+    let owner = scene.disk_cgroup(2, "/a.service");
+    scene.requests(reads(owner, vda), 100, [0.0, 0.010]);
+    let busy = |scene: &Scene| {
+        let disks = scene.model().disks.unwrap();
+        let share = disks.devices[&vda].busy_share(Duration::from_secs(10));
+        share.map(|share| (share * 100.0).round())
+    };
+    assert_eq!(busy(&scene), None, "the kernel does not say");
+    for (disk, time) in scene.disks().into_iter().zip([3, 8]) {
+        let time = Duration::from_secs(time);
+        let in_flight = InFlight { time, requests: 0 };
+        disk.in_flight.insert(vda, in_flight);
+    }
+    assert_eq!(busy(&scene), Some(10.0));
+    scene.disk_account(reads(owner, vda)).untimed = 1;
+    assert_eq!(busy(&scene), Some(50.0), "one took an unknown time");
+    scene.disk_account(reads(owner, vda)).untimed = 0;
+    for (disk, misses) in scene.disks().into_iter().zip([0, 1]) {
+        disk.health.recursion_misses = Some(misses);
+    }
+    assert_eq!(busy(&scene), Some(50.0), "one was not seen");
 }
 
 #[test]

@@ -230,7 +230,8 @@ fn episodes_of_seconds_come_to_the_accounts_of_the_interval() {
                 ),
                 episode(Victim::Host, None, opened, 1),
             ],
-            full: Duration::from_secs(1),
+            full: vec![Resource::Cpu],
+            length: Duration::from_secs(1),
             ..Observed::default()
         });
     }

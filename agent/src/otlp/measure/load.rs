@@ -1,13 +1,15 @@
 //! How far resources are used up, and how long tasks waited for them by the kernel's count.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    model::{Kind, Model, Row},
+    model::{Kind, Model, Resource, Row, disk::DeviceUse},
     otlp::{
         amount::{Amount, Attributes, nanoseconds},
         measure::{Interval, Of},
-        registry::{PRESSURE, Points, RESOURCE},
+        registry::{DEVICE, PRESSURE, Points, RESOURCE},
     },
-    sample::pressure::Pressure,
+    sample::{disk::DeviceId, pressure::Pressure},
 };
 
 pub(crate) fn pressure(of: &Of<'_>, points: &mut Points) {
@@ -49,11 +51,42 @@ pub(crate) fn saturation(of: &Of<'_>, points: &mut Points) {
 }
 
 pub(crate) fn saturation_of_host(interval: &Interval<'_>, points: &mut Points) {
-    level(points, interval.model.host.busy_share());
+    let model = interval.model;
+    level(points, model.host.busy_share());
+    for (id, device) in disks(model) {
+        let share = device.busy_share(model.length);
+        points.extend(share.map(|share| (disk(model, *id), Amount::Level(share))));
+    }
 }
 
 pub(crate) fn full(interval: &Interval<'_>, points: &mut Points) {
-    points.push((cpu(), Amount::Ns(nanoseconds(interval.own.full))));
+    let full = &interval.own.full;
+    let known = disks(interval.model).filter(|(_, device)| device.busy.is_some());
+    let known = known.map(|(id, _)| Resource::Disk(*id));
+    let all: BTreeSet<Resource> = known
+        .chain(full.keys().copied())
+        .chain([Resource::Cpu])
+        .collect();
+    for resource in all {
+        let attributes = match resource {
+            Resource::Cpu => cpu(),
+            Resource::Disk(id) => disk(interval.model, id),
+        };
+        let time = full.get(&resource).copied().unwrap_or_default();
+        points.push((attributes, Amount::Ns(nanoseconds(time))));
+    }
+}
+
+fn disks(model: &Model) -> impl Iterator<Item = (&DeviceId, &DeviceUse)> {
+    model.disks.iter().flat_map(|disks| &disks.devices)
+}
+
+fn disk(model: &Model, id: DeviceId) -> Attributes {
+    let name = model
+        .disks
+        .as_ref()
+        .map_or_else(|| id.to_string(), |disks| disks.name(id));
+    vec![(RESOURCE, "disk".to_owned()), (DEVICE, name)]
 }
 
 /// Run time as a part of what the row may use.
@@ -85,6 +118,7 @@ mod tests {
         otlp::{culprit::Naming, measure::Own},
         sample::{
             CgroupId,
+            disk::InFlight,
             pressure::{Pressures, Stalled},
         },
     };
@@ -134,6 +168,57 @@ mod tests {
             (values.join(" "), amount.ns().unwrap() / 1_000_000_000)
         });
         told.collect()
+    }
+
+    #[test]
+    fn disks_are_as_busy_as_is_known_and_what_was_full_is_told_to_the_end() {
+        let mut scene = scene();
+        let disks = [0, 1].map(|minor| scene.disk(minor, &format!("vd{minor}")));
+        for (disk, time) in scene.disks().into_iter().zip([0, 4]) {
+            let time = Duration::from_secs(time);
+            disk.in_flight
+                .insert(disks[0], InFlight { time, requests: 1 });
+        }
+        let model = scene.model();
+        let of = |full: &[(Resource, u64)], read: fn(&Interval<'_>, &mut Points)| {
+            let full = full.iter();
+            let own = Own {
+                full: full.map(|(of, s)| (*of, Duration::from_secs(*s))).collect(),
+                ..Own::default()
+            };
+            let interval = Interval {
+                model: &model,
+                own: &own,
+                episodes: &[],
+            };
+            let mut points = Points::new();
+            read(&interval, &mut points);
+            points
+        };
+        let disk = |name: &str| -> Attributes {
+            vec![(RESOURCE, "disk".to_owned()), (DEVICE, name.to_owned())]
+        };
+        let busy = model.host.busy_share().unwrap();
+        let levels = of(&[], saturation_of_host);
+        let expected = [
+            (cpu(), Amount::Level(busy)),
+            (disk("vd0"), Amount::Level(0.4)),
+        ];
+        assert_eq!(levels, expected);
+        let seconds = |s: u64| Amount::Ns(s * 1_000_000_000);
+        let none = [(cpu(), seconds(0)), (disk("vd0"), seconds(0))];
+        assert_eq!(of(&[], full), none);
+        let both = [
+            (Resource::Cpu, 1),
+            (Resource::Disk(disks[0]), 2),
+            (Resource::Disk(disks[1]), 3),
+        ];
+        let all = [
+            (cpu(), seconds(1)),
+            (disk("vd0"), seconds(2)),
+            (disk("vd1"), seconds(3)),
+        ];
+        assert_eq!(of(&both, full), all);
     }
 
     #[test]

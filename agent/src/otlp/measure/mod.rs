@@ -6,7 +6,7 @@ pub(super) mod disk;
 pub(super) mod episodes;
 pub(super) mod load;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     canary::Outcome,
@@ -37,8 +37,8 @@ pub struct Own {
     pub skipped: u64,
     /// Amounts that found no series since.
     pub refused: u64,
-    /// Time in which the CPUs were full.
-    pub full: Duration,
+    /// Time in which resources were full.
+    pub full: BTreeMap<Resource, Duration>,
     /// Entities that have series.
     pub entities: usize,
     /// Series of all entities.

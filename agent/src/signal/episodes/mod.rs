@@ -69,8 +69,10 @@ pub struct Observed {
     pub events: Vec<Event>,
     /// To be counted.
     pub uses: Vec<EpisodeUse>,
-    /// How much of the second the CPUs were full: all or nothing.
-    pub full: Duration,
+    /// What was full, judged by the whole second.
+    pub full: Vec<Resource>,
+    /// How long the second was.
+    pub length: Duration,
 }
 
 impl Episodes {
@@ -123,13 +125,9 @@ impl Episodes {
             BTreeMap::new()
         };
         self.add_courses(model, &seconds);
-        let is_full = model.host.busy_share() >= Some(self.rules.full_share);
         let mut observed = Observed {
-            full: if is_full {
-                model.length
-            } else {
-                Duration::ZERO
-            },
+            full: full(model, &self.rules),
+            length: model.length,
             ..Observed::default()
         };
         self.step(seconds, span, &mut observed);
@@ -317,6 +315,16 @@ impl Episodes {
             promised > 0
         });
     }
+}
+
+/// Resources that were busy for most of the reading.
+fn full(model: &Model, rules: &Rules) -> Vec<Resource> {
+    let is_full = |share: Option<f64>| share.is_some_and(|share| share >= rules.full_share);
+    let devices = model.disks.iter().flat_map(|disks| &disks.devices);
+    let devices = devices.filter(|(_, device)| is_full(device.busy_share(model.length)));
+    let disks = devices.map(|(id, _)| Resource::Disk(*id));
+    let cpu = is_full(model.host.busy_share()).then_some(Resource::Cpu);
+    cpu.into_iter().chain(disks).collect()
 }
 
 /// Interrupts that sit with whoever they interrupted look like neighbors.

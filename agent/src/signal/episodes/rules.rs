@@ -31,7 +31,7 @@ pub struct Rules {
     pub update_after: Duration,
     /// Beginnings and ends that are told of one victim in an hour, at most.
     pub events_per_hour: u32,
-    /// CPUs are full from this part of their time on; waits on others are no saturation.
+    /// CPUs and disks are full from this part of their time on; waits for other CPUs are no saturation.
     pub full_share: f64,
 }
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{model::fixture::Scene, sample::Party, signal::Class};
+use crate::{
+    model::fixture::Scene,
+    sample::{Party, disk::InFlight},
+    signal::Class,
+};
 
 /// What happens in one second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -293,6 +297,32 @@ fn full_cpus_that_tasks_wait_for_are_saturated() {
     let mut episodes = Episodes::new(Rules::default(), Thresholds::default(), 7);
     let mut seen = || episodes.observe(&idle, &signals).events;
     assert!((0..20).all(|_| seen().is_empty()));
+}
+
+#[test]
+fn whatever_is_busy_for_most_of_a_second_is_full() {
+    let mut scene = Scene::new(1);
+    let party = scene.cgroup(3, "/batch.service");
+    scene.ran(party, 1.0);
+    let disks = [(0, 9), (1, 8)].map(|(minor, busy)| {
+        let id = scene.disk(minor, &format!("vd{minor}"));
+        for (disk, time) in scene.disks().into_iter().zip([0, busy]) {
+            let time = Duration::from_secs(time);
+            disk.in_flight.insert(id, InFlight { time, requests: 1 });
+        }
+        id
+    });
+    let full = |scene: &Scene| {
+        let model = scene.model();
+        let signals = Signals::detect(&model, &Thresholds::default());
+        let mut episodes = Episodes::new(Rules::default(), Thresholds::default(), 7);
+        let observed = episodes.observe(&model, &signals);
+        assert_eq!(observed.length, model.length);
+        observed.full
+    };
+    assert_eq!(full(&scene), [Resource::Disk(disks[0])]);
+    scene.ran(party, 8.0);
+    assert_eq!(full(&scene), [Resource::Cpu, Resource::Disk(disks[0])]);
 }
 
 fn now() -> impl Strategy<Value = Now> {

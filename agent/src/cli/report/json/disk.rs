@@ -86,6 +86,7 @@ pub(super) struct Device<'a> {
     bytes: Option<u64>,
     wait_s: Option<f64>,
     errors: Option<u64>,
+    busy_s: Option<f64>,
 }
 
 pub(super) fn uses(findings: &Findings, row: &Row) -> Option<Vec<DiskUse>> {
@@ -185,5 +186,6 @@ fn device(id: DeviceId, used: &DeviceUse) -> Device<'_> {
         bytes: usage.map(|usage| usage.bytes),
         wait_s: usage.and_then(DiskUsage::wait_ns).map(seconds),
         errors: usage.map(|usage| usage.errors),
+        busy_s: used.busy.map(|busy| busy.as_secs_f64()),
     }
 }
