@@ -30,7 +30,7 @@ use crosstalk::{
         resource::Host,
     },
     signal::{
-        Signals, Thresholds,
+        Thresholds,
         episodes::{Episodes, Rules},
     },
 };
@@ -134,7 +134,7 @@ impl Uses {
     }
 
     fn add(&mut self, model: &Model) -> Result<()> {
-        let signals = Signals::detect(model, self.episodes.thresholds());
+        let signals = self.episodes.judge(model);
         std::hint::black_box(self.episodes.observe(model, &signals));
         self.history.add(model)?;
         self.ledger.add(model, &Names::default());

@@ -28,7 +28,7 @@ pub use rules::Rules;
 
 use crate::{
     model::{Key, Model, Resource},
-    signal::{Doubt, Signals, Thresholds, Verdict},
+    signal::{Doubt, Signals, Thresholds, Verdict, contract::Recent},
 };
 use budget::Budget;
 use course::{Change, Course, Open, State};
@@ -47,6 +47,7 @@ pub struct Episodes {
     rules: Rules,
     thresholds: Thresholds,
     roster: Roster,
+    recent: Recent,
     /// Since the first reading.
     now: Duration,
     courses: BTreeMap<Subject, Of>,
@@ -82,6 +83,7 @@ impl Episodes {
             rules,
             thresholds,
             roster: Roster::default(),
+            recent: Recent::new(rules.contract_window),
             now: Duration::ZERO,
             courses: BTreeMap::new(),
             budgets: BTreeMap::new(),
@@ -97,6 +99,13 @@ impl Episodes {
     /// The thresholds of a second.
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
+    }
+
+    /// Judges one second, by the run time and contracts of the latest ten. To be called once for each,
+    /// in their order.
+    pub fn judge(&mut self, model: &Model) -> Signals {
+        let over = self.recent.observe(model);
+        Signals::detect_by(over, model, &self.thresholds)
     }
 
     /// Takes in one second and what it says. A reading that was left out is not fed: the next one
@@ -116,6 +125,7 @@ impl Episodes {
             model,
             rules: &self.rules,
             roster: &self.roster,
+            over: &signals.over,
             span,
             is_doubtful: is_doubtful(signals),
         };
