@@ -276,7 +276,10 @@ pub static METRICS: &[Metric] = &[
     gauge("crosstalk.agent.series", "{series}", Agent(agent::series))
         .is("Series of all entities."),
     counter("crosstalk.agent.series.refused", "{series}", Agent(agent::refused))
-        .is("Amounts left out because there were as many series as the limit allows."),
+        .is("Amounts left out because there were as many series as the limits allow."),
+    counter("crosstalk.agent.culprits.refused", "{culprit}", Agent(agent::culprits_refused))
+        .is("Culprits that took enough of an interval for a series of their own and found no place: \
+             what they took is in that of `other`."),
     gauge("crosstalk.agent.names.missing", "{container}", Agent(agent::nameless))
         .is("Containers whose name no source has told."),
     counter("crosstalk.agent.names.failures", "{reading}", Agent(agent::name_failures))

@@ -17,6 +17,8 @@ use crate::{
     signal::Class,
 };
 
+mod bound;
+
 /// A host of which one interval follows another.
 struct Course {
     scene: Scene,

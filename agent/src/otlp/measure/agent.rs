@@ -86,6 +86,10 @@ pub(crate) fn refused(interval: &Interval<'_>, points: &mut Points) {
     count(points, Some(interval.own.refused));
 }
 
+pub(crate) fn culprits_refused(interval: &Interval<'_>, points: &mut Points) {
+    count(points, Some(interval.own.culprits_refused));
+}
+
 pub(crate) fn nameless(interval: &Interval<'_>, points: &mut Points) {
     let rows = interval.model.entities.rows.iter();
     let lacking = rows.filter(|row| row.lacks_name()).count();

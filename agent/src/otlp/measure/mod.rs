@@ -37,6 +37,8 @@ pub struct Own {
     pub skipped: u64,
     /// Amounts that found no series since.
     pub refused: u64,
+    /// Culprits that found none, and were told as `other`.
+    pub culprits_refused: u64,
     /// Time in which resources were full.
     pub full: BTreeMap<Resource, Duration>,
     /// Entities that have series.
@@ -107,6 +109,12 @@ pub struct Of<'a> {
 }
 
 impl Of<'_> {
+    /// Whether anybody made it wait.
+    pub fn has_culprits(&self) -> bool {
+        let mut all = self.model.entities.all_blame_of(self.index);
+        all.any(|blame| blame.ns > 0)
+    }
+
     /// By culprit, how long.
     fn culprits(&self, resource: Resource) -> impl Iterator<Item = (Attributes, Amount)> {
         let table = &self.model.entities;
