@@ -33,6 +33,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Series beyond those that everybody has, where everybody is to have more.
+const DETAILS_OF_ALL: usize = 8_000;
 /// A run takes two seconds, and a reading before and after.
 const LEAST_CANARY: Duration = Duration::from_secs(10);
 const HTTP_ENDPOINT: &str = "http://localhost:4318";
@@ -114,12 +116,12 @@ pub struct TlsFiles {
 impl Layer {
     /// The settings that layers amount to.
     pub fn settle(self) -> Result<Settings, ConfigError> {
-        let (calm, affected) = match self.detail.unwrap_or_default() {
-            Detail::Affected => (Tier::All, Tier::Affected),
-            Detail::All => (Tier::Affected, Tier::Affected),
-            Detail::Extra => (Tier::Extra, Tier::Extra),
-        };
         let limits = Limits::default();
+        let (calm, affected, details) = match self.detail.unwrap_or_default() {
+            Detail::Affected => (Tier::All, Tier::Affected, limits.details),
+            Detail::All => (Tier::Affected, Tier::Affected, DETAILS_OF_ALL),
+            Detail::Extra => (Tier::Extra, Tier::Extra, DETAILS_OF_ALL),
+        };
         let form = self.backend.map(Backend::form).unwrap_or_default();
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let events = self.export_events.unwrap_or_else(|| self.export.clone());
@@ -129,6 +131,7 @@ impl Layer {
             shutdown_timeout: time(self.shutdown_timeout, SHUTDOWN_TIMEOUT),
             limits: Limits {
                 series: self.limits.series.unwrap_or(limits.series),
+                details: self.limits.details.unwrap_or(details),
                 culprits: self.limits.culprits.unwrap_or(limits.culprits),
                 calm,
                 affected,

@@ -4,6 +4,7 @@
 //! nanoseconds unless named. What could not be read is `None`.
 
 pub mod disk;
+pub mod pressure;
 
 use std::{
     collections::BTreeMap,
@@ -287,15 +288,13 @@ pub struct Bandwidth {
     pub throttled_ns: u64,
 }
 
-/// `/proc/stat` and host pressure.
+/// `/proc/stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostCounters {
     /// Stolen, over all CPUs, as the kernel counts it in ticks.
     pub steal_ns: Option<u64>,
     /// Interrupts and soft interrupts, over all CPUs.
     pub irq_ns: Option<u64>,
-    /// Microseconds with at least one waiter (`/proc/pressure/cpu`).
-    pub pressure_some_us: Option<u64>,
 }
 
 /// What was read at one instant.

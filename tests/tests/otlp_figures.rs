@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tests::agent::Agent;
-use tests::capability::test_cpu;
+use tests::capability::{test_cpu, unsupported};
 use tests::cgroup::Cgroup;
+use tests::disk::device::Device;
+use tests::disk::loop_device::{self, Backing, LoopDevice};
+use tests::disk::scratch::ScratchFile;
 use tests::load::{Load, Plan};
 use tests::metrics::{self, Attributes, Point};
 use tests::report::{CAUSES, crosstalk};
-use tests::shape::{Mode, Shape};
+use tests::shape::{Mode, Shape, Transfer};
 use tests::sink::{Protocol, Sink};
 use tests::stage::observe;
 
@@ -219,6 +222,131 @@ fn a_backend_gives_the_form_and_what_is_set_alone_covers_it() {
             }
         }
     }
+}
+
+/// The kernel's totals of the host, seconds, by resource and kind.
+fn kernel_pressure() -> BTreeMap<(String, String), f64> {
+    let mut totals = BTreeMap::new();
+    for (file, resource) in [("cpu", "cpu"), ("memory", "memory"), ("io", "disk")] {
+        let text = std::fs::read_to_string(format!("/proc/pressure/{file}")).expect("pressure");
+        for line in text.lines() {
+            let (kind, fields) = line.split_once(' ').expect("fields");
+            let (_, total) = fields.split_once("total=").expect("a total");
+            let seconds = total.parse::<f64>().expect("a number") / 1e6;
+            totals.insert((resource.to_owned(), kind.to_owned()), seconds);
+        }
+    }
+    totals.remove(&("cpu".to_owned(), "full".to_owned()));
+    totals
+}
+
+#[test]
+fn pressure_of_the_host_is_the_kernels_and_nobody_has_it_unless_asked() {
+    const STALLED: &str = "crosstalk.pressure.stall.time";
+    if !std::path::Path::new("/proc/pressure/cpu").exists() {
+        eprintln!("this kernel keeps no pressure: nothing to compare");
+        return;
+    }
+    let sink = Sink::start(Protocol::Http, &[]);
+    let endpoint = sink.endpoint();
+    let args = ["--interval", "1s", "--endpoint", &endpoint];
+    let group = Cgroup::new().expect("a cgroup");
+    let mut loads = [spinner(&group), spinner(&group)];
+    let agent = Agent::start(&[&args[..], &["--detail", "extra"]].concat());
+    let before = kernel_pressure();
+    for load in &mut loads {
+        load.go();
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    let after = kernel_pressure();
+    agent.terminate().exported();
+    let points = metrics::of_entity(&sink.accepted(), "/", STALLED);
+    for (series, last) in after {
+        let told = metrics::total(&points, |of| {
+            (&of["crosstalk.resource"], &of["crosstalk.pressure.type"]) == (&series.0, &series.1)
+        });
+        let kernel = last - before[&series];
+        // Ours begins before and ends after.
+        assert!(
+            (kernel - 0.01..kernel + 1.5).contains(&told),
+            "{series:?}: {told} told, {kernel} by the kernel"
+        );
+    }
+    let of_cpu = |of: &Attributes| of["crosstalk.resource"] == "cpu";
+    assert!(metrics::total(&points, of_cpu) > 2.0, "two share a CPU");
+
+    let quiet = Sink::start(Protocol::Http, &[]);
+    let agent = Agent::start(&["--interval", "1s", "--endpoint", &quiet.endpoint()]);
+    quiet.wait("two requests", |received| received.len() >= 2);
+    agent.terminate().exported();
+    assert!(metrics::of_entity(&quiet.accepted(), "/", STALLED).is_empty());
+}
+
+/// The kernel's count of the seconds in which a device had requests in flight.
+fn in_flight(device: &Device) -> f64 {
+    let text = device.get("../stat").expect("a device has statistics");
+    let milliseconds = text.split_whitespace().nth(9).expect("io_ticks");
+    milliseconds.parse::<f64>().expect("a number") / 1e3
+}
+
+#[test]
+fn a_disk_is_busy_while_the_kernel_counts_it_so() {
+    let test = "a_disk_is_busy_while_the_kernel_counts_it_so";
+    let file = ScratchFile::in_memory(16 << 20);
+    let Some(made) = LoopDevice::over(file.path(), Backing::Cached) else {
+        unsupported(test, loop_device::CAPABILITY);
+        return;
+    };
+    let device = made.device();
+    let sink = Sink::start(Protocol::Http, &[]);
+    let endpoint = sink.endpoint();
+    let shape = Shape::new(Mode::Disk(Transfer::Read)).threads(4).count(0);
+    let group = Cgroup::with_io().expect("a cgroup");
+    let plan = Plan::new(shape.target(&device.path()), &group);
+    let mut load = plan.start().expect("the load starts");
+    let agent = Agent::start(&["--interval", "1s", "--endpoint", &endpoint]);
+    let before = in_flight(device);
+    load.go();
+    std::thread::sleep(Duration::from_secs(6));
+    load.stop();
+    load.tally();
+    let kernel = in_flight(device) - before;
+    std::thread::sleep(Duration::from_secs(2));
+    agent.terminate().exported();
+    let accepted = sink.accepted();
+    let of_device = |metric| {
+        let points = metrics::of_entity(&accepted, "/", metric);
+        let is_it = |point: &Point| {
+            let name = point.attributes.get("system.device");
+            name.is_some_and(|name| name == device.name())
+        };
+        points.into_iter().filter(is_it).collect::<Vec<Point>>()
+    };
+    let levels = of_device("crosstalk.saturation");
+    // Intervals follow each other without a gap.
+    let ends = levels.iter().map(|point| point.at as f64 / 1e9);
+    let lengths = ends
+        .clone()
+        .skip(1)
+        .zip(ends)
+        .map(|(end, start)| end - start);
+    let busy = levels.iter().skip(1).zip(lengths);
+    let busy: f64 = busy
+        .map(|(point, length)| point.value.expect("it is there") * length)
+        .sum();
+    println!("busy for {busy:.3} s, {kernel:.3} s by the kernel");
+    assert!(kernel > 2.0, "four threads keep it busy");
+    // The first interval has no length that is told.
+    assert!(busy <= kernel + 0.1 && busy >= kernel - 1.1, "{levels:?}");
+    assert!(levels.iter().all(|point| point.value <= Some(1.0)));
+    let idle = levels.last().expect("some").value;
+    assert!(idle < Some(0.1), "nobody reads any more: {idle:?}");
+    let full = of_device("crosstalk.saturation.time");
+    assert_only_grows(&full);
+    let full = metrics::total(&full, |_| true);
+    assert!(full <= kernel / 0.9 + 0.1, "{full} s of {kernel} s");
+    // 5.7 s of 6 s.
+    assert!(kernel < 5.7 || full >= 3.0, "{full} s of {kernel} s");
 }
 
 #[test]

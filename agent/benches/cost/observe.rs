@@ -32,7 +32,7 @@ use crosstalk::{
         resource::Host,
     },
     signal::{
-        Signals, Thresholds,
+        Thresholds,
         episodes::{Episodes, Rules},
     },
 };
@@ -143,7 +143,7 @@ impl Uses {
     }
 
     fn add(&mut self, model: &Model) -> Result<()> {
-        let signals = Signals::detect(model, self.episodes.thresholds());
+        let signals = self.episodes.judge(model);
         std::hint::black_box(self.episodes.observe(model, &signals));
         self.history.add(model)?;
         if let Some(added) = self.ledger.add(model, &Names::default()) {

@@ -34,6 +34,7 @@ pub fn from_environment(get: &dyn Fn(&str) -> Option<String>) -> Result<Layer, C
         ..Layer::default()
     };
     layer.limits.series = env.number("CROSSTALK_MAX_SERIES")?;
+    layer.limits.details = env.number("CROSSTALK_MAX_DETAILS")?;
     layer.limits.culprits = env.number("CROSSTALK_MAX_CULPRITS")?;
     layer.events = env.choice::<Switch>("CROSSTALK_EVENTS")?.map(Switch::is_on);
     layer.backend = env.choice("CROSSTALK_BACKEND")?;

@@ -55,6 +55,8 @@ pub struct Layer {
 pub struct Most {
     /// Series of all entities together.
     pub series: Option<usize>,
+    /// Series of these that not everybody has, at most: histograms, disks, culprits.
+    pub details: Option<usize>,
     /// Culprits with a series of their own, for each victim and resource.
     pub culprits: Option<usize>,
 }
@@ -204,6 +206,7 @@ impl Layer {
             detail: self.detail.or(below.detail),
             limits: Most {
                 series: self.limits.series.or(below.limits.series),
+                details: self.limits.details.or(below.limits.details),
                 culprits: self.limits.culprits.or(below.limits.culprits),
             },
             resource: both(self.resource, below.resource),

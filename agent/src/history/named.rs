@@ -102,6 +102,7 @@ pub(super) fn with_others_together(model: &Model, is_named: &dyn Fn(&Key) -> boo
         host: model.host.clone(),
         disks: model.disks.clone(),
         accounting: model.accounting.clone(),
+        pressure: None,
         unknown: model.unknown.clone(),
         start: model.start,
         length: model.length,

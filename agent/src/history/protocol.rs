@@ -10,7 +10,7 @@ use tokio_util::codec::LengthDelimitedCodec;
 use super::{Malformed, Origin, Window, window::Extent};
 
 /// The protocol and its version.
-pub const PROTOCOL: &str = "crosstalk.history/1";
+pub const PROTOCOL: &str = "crosstalk.history/2";
 
 /// No honest request is longer.
 pub(super) const LONGEST_REQUEST: usize = 1 << 10;

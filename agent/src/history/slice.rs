@@ -69,7 +69,7 @@ struct Measured {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct MeasuredDisks {
-    devices: Vec<(DeviceId, u32, Option<DiskUsage>)>,
+    devices: Vec<(DeviceId, u32, Option<DiskUsage>, Option<Duration>)>,
     total: Option<DiskUsage>,
     accounting: DiskAccounting,
 }
@@ -155,6 +155,7 @@ impl Slice {
             cgroups: Table::default(),
             disks: self.disks.map(|disks| disks.disks(names)).transpose()?,
             accounting: self.accounting,
+            pressure: None,
             unknown: unknown
                 .map(|number| names.get::<Unknown>(number))
                 .collect::<Result<_, _>>()?,
@@ -225,7 +226,7 @@ impl MeasuredDisks {
     ) -> Result<MeasuredDisks, Malformed> {
         let devices = disks.devices.iter().map(|(id, used)| {
             let device = names.number(&used.device, end)?;
-            Ok((*id, device, used.usage.clone()))
+            Ok((*id, device, used.usage.clone(), used.busy))
         });
         Ok(MeasuredDisks {
             devices: devices.collect::<Result<_, Malformed>>()?,
@@ -235,9 +236,14 @@ impl MeasuredDisks {
     }
 
     fn disks(self, names: &Values) -> Result<Disks, Malformed> {
-        let devices = self.devices.into_iter().map(|(id, device, usage)| {
+        let devices = self.devices.into_iter().map(|(id, device, usage, busy)| {
             let device: Device = names.get(device)?;
-            Ok((id, DeviceUse { device, usage }))
+            let used = DeviceUse {
+                device,
+                usage,
+                busy,
+            };
+            Ok((id, used))
         });
         Ok(Disks {
             devices: devices.collect::<Result<BTreeMap<_, _>, Malformed>>()?,

@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    pressure::some_total_us,
-    read::{self, Error},
-};
+use super::read::{self, Error};
 use crate::sample::HostCounters;
 
 /// Nanoseconds of one tick in `/proc`. `USER_HZ` is 100 in the interface of x86-64 and arm64,
@@ -22,7 +19,7 @@ const RUN_DELAY: usize = 7;
 /// The versions in which it has that place.
 const SCHEDSTAT_VERSIONS: std::ops::RangeInclusive<u32> = 14..=17;
 
-/// Reads `/proc/stat` and `/proc/pressure/cpu`. Steal of 0 may also mean that the hypervisor tells
+/// Reads `/proc/stat`. Steal of 0 may also mean that the hypervisor tells
 /// none: see [`super::facts::HostFacts::steal_supported`].
 pub fn read(proc: &Path) -> Result<HostCounters, Error> {
     let path = proc.join("stat");
@@ -32,13 +29,11 @@ pub fn read(proc: &Path) -> Result<HostCounters, Error> {
         expected: "line \"cpu\"",
     })?;
     let ns = |place: usize| Some(ticks.get(place)?.saturating_mul(TICK_NS));
-    let pressure = read::optional_text(&proc.join("pressure/cpu"))?;
     Ok(HostCounters {
         steal_ns: ns(STEAL),
         irq_ns: ns(IRQ)
             .zip(ns(SOFTIRQ))
             .map(|(irq, softirq)| irq.saturating_add(softirq)),
-        pressure_some_us: pressure.as_deref().and_then(some_total_us),
     })
 }
 
@@ -89,7 +84,6 @@ mod tests {
 
     fn proc(files: &[(&str, &str)]) -> tempfile::TempDir {
         let proc = tempfile::tempdir().unwrap();
-        fs::create_dir(proc.path().join("pressure")).unwrap();
         for (name, text) in files {
             fs::write(proc.path().join(name), text).unwrap();
         }
@@ -99,11 +93,9 @@ mod tests {
     #[test]
     fn ticks_become_nanoseconds() {
         let stat = "cpu  66185 0 14130 330469 4056 2 349 3631 0 0\ncpu0 1 1 1 1 1 1 1 1\nintr 5\n";
-        let pressure = "some avg10=0.00 avg60=0.00 avg300=0.00 total=77\n";
-        let counters = read(proc(&[("stat", stat), ("pressure/cpu", pressure)]).path()).unwrap();
+        let counters = read(proc(&[("stat", stat)]).path()).unwrap();
         assert_eq!(counters.steal_ns, Some(36_310_000_000));
         assert_eq!(counters.irq_ns, Some(3_510_000_000));
-        assert_eq!(counters.pressure_some_us, Some(77));
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! Block devices as people know them (`/sys/dev/block`, sysfs-block; `/proc/diskstats`).
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
     read,
     text::{display_bytes, display_path},
 };
-use crate::sample::disk::DeviceId;
+use crate::sample::disk::{DeviceId, InFlight};
 
 /// `LOOP_MAJOR` of include/uapi/linux/major.h.
 const LOOP_MAJOR: u32 = 7;
+
+/// Places in a line of `/proc/diskstats`: requests in flight, and milliseconds in which any were.
+const IN_FLIGHT: usize = 11;
+const IO_TICKS: usize = 12;
 
 /// A block device that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +68,12 @@ impl Places<'_> {
         })
     }
 
+    /// What the kernel says of requests in flight, also of devices of which it keeps no statistics.
+    pub fn in_flight(self) -> Result<BTreeMap<DeviceId, InFlight>, read::Error> {
+        let text = read::text(&self.proc.join("diskstats"))?;
+        Ok(text.lines().filter_map(in_flight).collect())
+    }
+
     /// The paths to a namespace of NVMe multipath have numbers that no file below `/sys` tells
     /// (`GENHD_FL_HIDDEN`), and requests of their own, which the namespace has not.
     fn folder(self, id: DeviceId) -> Option<PathBuf> {
@@ -73,6 +85,20 @@ impl Places<'_> {
         let folder = self.sys.join("block").join(numbered(&text, id)?);
         (folder.exists() && !folder.join("dev").exists()).then_some(folder)
     }
+}
+
+fn in_flight(line: &str) -> Option<(DeviceId, InFlight)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let number = |place: usize| words.get(place)?.parse().ok();
+    let id = DeviceId {
+        major: words.first()?.parse().ok()?,
+        minor: words.get(1)?.parse().ok()?,
+    };
+    let in_flight = InFlight {
+        time: Duration::from_millis(number(IO_TICKS)?),
+        requests: number(IN_FLIGHT)?,
+    };
+    Some((id, in_flight))
 }
 
 /// The name of a device in `/proc/diskstats`.
@@ -130,6 +156,24 @@ pub fn parse(text: &str) -> Option<DeviceId> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn requests_in_flight() {
+        let proc = tempfile::tempdir().unwrap();
+        let stats = " 254       0 vda 5 0 8 7 3 0 107702 372 2 917800 10791441 3022 0 1 141 17 4\n\
+            254       1 vda1 5\n8 x\n";
+        fs::write(proc.path().join("diskstats"), stats).unwrap();
+        let places = Places {
+            proc: proc.path(),
+            sys: proc.path(),
+        };
+        let vda = InFlight {
+            time: Duration::from_millis(917_800),
+            requests: 2,
+        };
+        let id = parse("254:0").unwrap();
+        assert_eq!(places.in_flight().unwrap(), BTreeMap::from([(id, vda)]));
+    }
 
     #[test]
     fn devices_have_names_of_people() {

@@ -3,10 +3,10 @@
 //! A file that is absent, because its controller is not enabled there or the cgroup went away,
 //! gives `None`, and so does one that cannot be read.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path};
 
 use super::{disks, hierarchy::Version, pressure, read};
-use crate::sample::disk::{DeviceId, IoFigures, IoPressure, IoStat};
+use crate::sample::disk::{DeviceId, IoFigures, IoStat};
 
 /// Limits of version 1.
 const LIMITS: [&str; 4] = [
@@ -28,9 +28,7 @@ pub fn read(version: Version, folder: &Path) -> IoFigures {
             stat: read::text(&folder.join("io.stat"))
                 .ok()
                 .map(|text| stat_v2(&text)),
-            pressure: read::text(&folder.join("io.pressure"))
-                .ok()
-                .and_then(|text| pressure_of(&text)),
+            pressure: pressure::stalled(&folder.join("io.pressure")),
             limited: limited_v2(folder),
         },
     }
@@ -57,13 +55,6 @@ fn limited_v1(folder: &Path) -> Option<bool> {
 
 fn has_lines(text: &str) -> bool {
     text.lines().any(|line| !line.trim().is_empty())
-}
-
-fn pressure_of(text: &str) -> Option<IoPressure> {
-    Some(IoPressure {
-        some: Duration::from_micros(pressure::some_total_us(text)?),
-        full: Duration::from_micros(pressure::full_total_us(text)?),
-    })
 }
 
 /// `8:0 rbytes=180224 wbytes=0 rios=3 wios=0 dbytes=0 dios=0`.
@@ -125,7 +116,7 @@ fn line_v1(line: &str) -> Option<(DeviceId, &str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, time::Duration};
 
     const DISK: DeviceId = DeviceId { major: 8, minor: 0 };
 
@@ -152,7 +143,8 @@ mod tests {
             writes: 2,
         };
         assert_eq!(figures.stat.unwrap()[&DISK], stat);
-        assert_eq!(figures.pressure.unwrap().full, Duration::from_micros(3));
+        let full = figures.pressure.unwrap().full;
+        assert_eq!(full, Some(Duration::from_micros(3)));
         assert_eq!(figures.limited, Some(false));
         write("io.max", "8:0 rbps=1048576 wbps=max riops=max wiops=max\n");
         assert_eq!(read(Version::V2, folder.path()).limited, Some(true));

@@ -88,6 +88,8 @@ fn append(whole: &mut Model, next: Model) {
     whole.length = whole.length.saturating_add(next.length);
     whole.abilities = next.abilities;
     whole.host.append(&next.host);
+    // It is read for single intervals only.
+    whole.pressure = None;
     whole.disks = whole.disks.take().zip(next.disks).map(|(mut sum, next)| {
         sum.append(&next);
         sum

@@ -1,6 +1,7 @@
 //! Block I/O of an interval: by row, by device, and for whom requests waited.
 
 mod apportion;
+mod busy;
 mod devices;
 mod figures;
 mod rows;

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod labels;
 mod names;
 mod parties;
+pub mod pressure;
 mod rollup;
 pub mod table;
 #[cfg(test)]
@@ -45,9 +46,10 @@ use crate::{
         entitlement::Entitlements,
         names::Names,
         parties::Parties,
+        pressure::PressureUse,
         rollup::Parts,
     },
-    sample::{Abilities, Sample},
+    sample::{Abilities, Sample, pressure::Pressures},
 };
 
 /// One interval.
@@ -69,6 +71,8 @@ pub struct Model {
     pub disks: Option<Disks>,
     /// How complete the account is.
     pub accounting: Accounting,
+    /// Pressure, by the kernel's count; `None` where it was not read.
+    pub pressure: Option<PressureUse>,
     /// What could not be observed, with reasons.
     pub unknown: Vec<Unknown>,
 }
@@ -126,6 +130,16 @@ impl Model {
             disks: disk.map(|disk| disk.disks),
             host,
             accounting,
+            pressure: None,
+        }
+    }
+
+    /// The same with the pressure of its interval.
+    #[must_use]
+    pub fn with_pressure(self, before: &Pressures, after: &Pressures) -> Model {
+        Model {
+            pressure: Some(PressureUse::between(before, after)),
+            ..self
         }
     }
 

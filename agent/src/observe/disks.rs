@@ -131,6 +131,11 @@ impl Disks {
         cgroups: &Cgroups,
         now: Duration,
     ) -> Disk {
+        let in_flight = places(&self.proc, &self.sys).in_flight();
+        let mut in_flight = in_flight.unwrap_or_else(|error| {
+            tracing::warn!("requests in flight are not known: {error}");
+            BTreeMap::new()
+        });
         let mut reading = self.reader.read();
         reading.health.recursion_misses = programs.block_misses();
         self.note_issues(programs);
@@ -138,10 +143,14 @@ impl Disks {
         self.refresh(cgroups, now);
         let cgroups = self.cgroups(&reading, cgroups);
         let devices = reading.devices.iter();
+        let devices = devices
+            .map(|(id, timing)| (*id, self.device(*id, *timing)))
+            .collect();
+        let is_off = |disk: &disks::Disk| disk.iostats == Some(false);
+        in_flight.retain(|id, _| !self.devices.get(id).is_some_and(is_off));
         Disk {
-            devices: devices
-                .map(|(id, timing)| (*id, self.device(*id, *timing)))
-                .collect(),
+            devices,
+            in_flight,
             recursive: self.owners.version() == Some(Version::V2),
             cgroups,
             accounts: reading.accounts,

@@ -8,22 +8,24 @@
 
 mod admission;
 mod entity;
+mod room;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use entity::{Entity, Life, Series};
+use room::{Class, Room, are_parts};
 
 use crate::{
     config::Form,
-    model::{Key, Model, Row},
+    model::{self, Key, Model, Row},
     names::Names,
     otlp::{
         amount::{Amount, Attributes, nanoseconds},
         culprit::Naming,
         measure::{Interval, Of},
-        registry::{METRICS, Metric, Points, Source, Tier},
+        registry::{METRICS, Points, Source, Tier},
         resource::{Host, Resource},
     },
     signal::episodes::{EpisodeUse, Observed, Victim},
@@ -50,6 +52,8 @@ pub enum Whose {
 pub struct Limits {
     /// Series of all entities together.
     pub series: usize,
+    /// Of these, series of those who lost time that others do not have.
+    pub details: usize,
     /// Culprits with a series of their own, for each victim and resource.
     pub culprits: usize,
     /// The highest tier for those who lost nothing.
@@ -62,10 +66,18 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             series: 10_000,
+            details: 1_000,
             culprits: 8,
             calm: Tier::All,
             affected: Tier::Affected,
         }
+    }
+}
+
+impl Limits {
+    /// Whether metrics of this tier are told of anybody.
+    pub fn tell(&self, tier: Tier) -> bool {
+        tier <= self.calm.max(self.affected)
     }
 }
 
@@ -78,6 +90,8 @@ pub struct Ledger {
     /// The end of the latest interval, nanoseconds of Unix time.
     now: u64,
     refused: u64,
+    /// Culprits that were told as `other` for want of a place.
+    culprits_refused: u64,
     naming: Naming,
     form: Form,
     /// How many entities there have been.
@@ -88,7 +102,7 @@ pub struct Ledger {
     episodes: BTreeMap<Key, Vec<EpisodeUse>>,
     /// … and of the host.
     host_episodes: Vec<EpisodeUse>,
-    full: Duration,
+    full: BTreeMap<model::Resource, Duration>,
 }
 
 impl Ledger {
@@ -100,13 +114,14 @@ impl Ledger {
             entities: BTreeMap::new(),
             now: 0,
             refused: 0,
+            culprits_refused: 0,
             naming: Naming::default(),
             form: Form::default(),
             born: 0,
             patience: Duration::ZERO,
             episodes: BTreeMap::new(),
             host_episodes: Vec::new(),
-            full: Duration::ZERO,
+            full: BTreeMap::new(),
         }
     }
 
@@ -149,7 +164,10 @@ impl Ledger {
 
     /// Episodes of a second count with the next interval.
     pub fn count_episodes(&mut self, observed: &Observed) {
-        self.full = self.full.saturating_add(observed.full);
+        for resource in &observed.full {
+            let full = self.full.entry(*resource).or_default();
+            *full = full.saturating_add(observed.length);
+        }
         for one in &observed.uses {
             let account = match &one.victim {
                 Victim::Host => &mut self.host_episodes,
@@ -188,30 +206,19 @@ impl Ledger {
             end: self.now,
             seconds: model.seconds(),
         };
-        let mut room = self.limits.series.saturating_sub(self.series());
-        let episodes = std::mem::take(&mut self.episodes);
-        let naming = self.naming.clone();
-        for (index, row) in model.entities.rows.iter().enumerate() {
-            let of = Of {
-                model,
-                index,
-                row,
-                episodes: episodes.get(&row.key).map_or(&[], Vec::as_slice),
-                naming: &naming,
-            };
-            self.add_row(&of, names, span, &mut room);
-        }
+        self.add_rows(model, names, span);
         self.end_others(model);
         let interval = Interval {
             model,
             episodes: &std::mem::take(&mut self.host_episodes),
-            full: std::mem::take(&mut self.full),
+            full: &std::mem::take(&mut self.full),
         };
         self.add_host(&interval, span);
         Some(Added {
             entities: self.entities.len(),
             series: self.series(),
             refused: std::mem::take(&mut self.refused),
+            culprits_refused: std::mem::take(&mut self.culprits_refused),
             clock_was_set,
         })
     }
@@ -259,44 +266,132 @@ impl Ledger {
         renamed
     }
 
-    fn add_row(&mut self, of: &Of<'_>, names: &Names, span: Span, room: &mut usize) {
+    /// Adds all rows: what everybody has first, and details of those who lost most before others.
+    fn add_rows(&mut self, model: &Model, names: &Names, span: Span) {
+        let episodes = std::mem::take(&mut self.episodes);
+        let naming = self.naming.clone();
+        let mut room = Room::beside(self.entities.values(), self.limits);
+        let mut rows = Vec::new();
+        for (index, row) in model.entities.rows.iter().enumerate() {
+            let of = Of {
+                model,
+                index,
+                row,
+                episodes: episodes.get(&row.key).map_or(&[], Vec::as_slice),
+                naming: &naming,
+            };
+            let tier = self.begin_row(row, names, span);
+            self.add_row(&of, tier, Class::Essential, span, &mut room);
+            if tier > Tier::All {
+                rows.push((of, tier));
+            } else {
+                // Those that are gone are many.
+                self.forget_if_empty(&row.key);
+            }
+        }
+        rows.sort_by_key(|(of, _)| std::cmp::Reverse(admission::lost_ns(of.row)));
+        for (of, tier) in &rows {
+            self.add_row(of, *tier, Class::Detail, span, &mut room);
+        }
+        rows.retain(|(of, tier)| *tier >= Tier::Affected && of.has_culprits());
+        for (number, (of, _)) in rows.iter().enumerate() {
+            self.add_interference(of, span, rows.len() - number, &mut room);
+        }
+        self.entities.retain(|_, entity| entity.series().len() > 0);
+    }
+
+    fn forget_if_empty(&mut self, key: &Key) {
+        let whose = Whose::Entity(key.clone());
+        let entity = self.entities.get(&whose);
+        if entity.is_some_and(|entity| entity.series().len() == 0) {
+            self.entities.remove(&whose);
+        }
+    }
+
+    /// Adds what there is of this class of metrics.
+    fn add_row(&mut self, of: &Of<'_>, tier: Tier, class: Class, span: Span, room: &mut Room) {
         let whose = Whose::Entity(of.row.key.clone());
+        let Some(entity) = self.entities.get_mut(&whose) else {
+            return;
+        };
+        let metrics = METRICS.iter().enumerate();
+        for (number, metric) in metrics.filter(|(_, m)| m.tier <= tier && Class::of(m) == class) {
+            let (Source::Entity(read) | Source::Both(read, _)) = metric.source else {
+                continue;
+            };
+            for (attributes, amount) in measured(|points| read(of, points)) {
+                let is_known = entity.has(number, &attributes);
+                if !is_known && amount.is_nothing() {
+                    continue;
+                }
+                let is_part = are_parts(metric) && entity.has_part_beside(number, &attributes);
+                if !is_known && !is_part && room.left(metric) == 0 {
+                    self.refused += 1;
+                    continue;
+                }
+                if !is_known {
+                    room.note(metric);
+                }
+                entity.add(number, attributes, &amount, span);
+            }
+        }
+    }
+
+    /// Adds who made it wait. What room there is is shared with those that follow.
+    fn add_interference(&mut self, of: &Of<'_>, span: Span, claimants: usize, room: &mut Room) {
+        let whose = Whose::Entity(of.row.key.clone());
+        let Some(entity) = self.entities.get_mut(&whose) else {
+            return;
+        };
+        for (number, metric) in METRICS.iter().enumerate() {
+            let Source::Culprits(read) = metric.source else {
+                continue;
+            };
+            let left = room.left(metric);
+            let places = admission::Places {
+                culprits: self.limits.culprits,
+                new: left.min((left / claimants).max(1)),
+            };
+            let points = measured(|points| read(of, points));
+            let known = |attributes: &Attributes| entity.has(number, attributes);
+            let told = |scope: &Attributes| entity.culprits(number, scope);
+            let admitted = admission::admit(points, known, told, places, span.seconds);
+            self.refused += admitted.refused;
+            self.culprits_refused += admitted.culprits_refused;
+            for (attributes, amount) in admitted.points {
+                let is_known = entity.has(number, &attributes);
+                if !is_known && amount.is_nothing() {
+                    continue;
+                }
+                if !is_known {
+                    room.note(metric);
+                }
+                entity.add(number, attributes, &amount, span);
+            }
+        }
+    }
+
+    /// A row is there; up to which tier it is told of.
+    fn begin_row(&mut self, row: &Row, names: &Names, span: Span) -> Tier {
+        let whose = Whose::Entity(row.key.clone());
         let is_new = !self.entities.contains_key(&whose);
-        let resource = self.host.entity(of.row);
-        let renamed = self.rename(&of.row.key, &resource, span);
+        let resource = self.host.entity(row);
+        let renamed = self.rename(&row.key, &resource, span);
         let (limits, patience) = (self.limits, self.patience);
-        let entity = self.entities.entry(whose.clone()).or_insert(renamed);
-        if !of.row.lacks_name() {
+        let entity = self.entities.entry(whose).or_insert(renamed);
+        if !row.lacks_name() {
             entity.held_until = 0;
         } else if is_new && names.can_tell() {
             entity.held_until = span.end + nanoseconds(patience);
         }
         entity.begin(span.end);
-        entity.affected |= admission::is_affected(of.row, span.seconds);
-        let tier = if entity.affected {
+        entity.affected |= admission::is_affected(row, span.seconds);
+        if entity.affected {
             limits.affected
         } else {
             limits.calm
-        };
-        for (number, metric) in METRICS.iter().enumerate().filter(|(_, m)| m.tier <= tier) {
-            for (attributes, amount) in points_of(metric, number, of, entity, limits, span) {
-                let is_known = entity.has(number, &attributes);
-                if !is_known && amount.is_nothing() {
-                    continue;
-                }
-                if !is_known && *room == 0 {
-                    self.refused += 1;
-                    continue;
-                }
-                *room -= usize::from(!is_known);
-                entity.add(number, attributes, &amount, span);
-            }
-        }
-        if is_new && entity.series().len() == 0 {
-            self.entities.remove(&whose);
         }
     }
-
     /// Those that the model does not tell of any more have ended, unless they are for ever.
     fn end_others(&mut self, model: &Model) {
         let rows = model.entities.rows.iter().map(|row: &Row| &row.key);
@@ -391,6 +486,8 @@ pub struct Added {
     pub series: usize,
     /// Amounts that found no series.
     pub refused: u64,
+    /// Culprits that found none, and are told as `other`.
+    pub culprits_refused: u64,
     /// The wall clock was set before, and all series have begun anew.
     pub clock_was_set: bool,
 }
@@ -415,26 +512,6 @@ pub struct Told {
     pub now: u64,
     /// Its life then.
     pub life: Life,
-}
-
-fn points_of(
-    metric: &Metric,
-    number: usize,
-    of: &Of<'_>,
-    entity: &Entity,
-    limits: Limits,
-    span: Span,
-) -> Points {
-    match metric.source {
-        Source::Agent(_) | Source::Host(_) => Vec::new(),
-        Source::Entity(read) | Source::Both(read, _) => measured(|points| read(of, points)),
-        Source::Culprits(read) => {
-            let points = measured(|points| read(of, points));
-            let known = |attributes: &Attributes| entity.has(number, attributes);
-            let taken = |scope: &Attributes| entity.culprits(number, scope);
-            admission::admit(points, known, taken, limits.culprits, span.seconds)
-        }
-    }
 }
 
 fn measured(read: impl FnOnce(&mut Points)) -> Points {

@@ -23,7 +23,7 @@ pub const CULPRIT_NAME: &str = "crosstalk.culprit.name";
 pub const CAUSE: &str = "crosstalk.cause";
 /// Its namespace in Kubernetes, where no more is told of its name.
 pub const CULPRIT_NAMESPACE: &str = "crosstalk.culprit.k8s.namespace.name";
-/// What is waited for: `cpu` or `disk`.
+/// What is waited for: `cpu`, `memory` or `disk`.
 pub const RESOURCE: &str = "crosstalk.resource";
 /// What kind of interference it is, or `saturation`.
 pub const CLASS: &str = "crosstalk.class";
@@ -219,11 +219,14 @@ pub static METRICS: &[Metric] = &[
         .tier(Tier::Affected)
         .is("Time of block requests while those of somebody else were in service, by whose they \
              were. Over all culprits it grows as `crosstalk.disk.wait.time` of the cause `neighbor`."),
-    counter("crosstalk.pressure.stall.time", "s", Entity(load::pressure))
+    counter("crosstalk.pressure.stall.time", "s", Both(load::pressure, load::pressure_of_host))
         .of(&[RESOURCE, PRESSURE])
         .tier(Tier::Extra)
-        .is("Time that `some` tasks, or all of them (`full`), were stalled on block I/O, by the \
-             kernel's count (PSI)."),
+        .is("Time that `some` tasks, or all of them (`full`), were stalled on `cpu`, `memory` or `disk` \
+             (block I/O), by the kernel's count (PSI): of the host, and on version 2 of cgroups of \
+             the entity's cgroup with all below it. Read at the end of each interval, so who ends \
+             before has no more of it. `full` of CPUs is not defined for the host, and of an entity \
+             known from kernel 5.13 on."),
     counter("crosstalk.episodes", "{episode}", Both(episodes::opened, episodes::opened_by_host))
         .of(&[RESOURCE, DEVICE, CLASS])
         .is("Episodes that began: of interference, by class where that is known, and of the host's \
@@ -232,13 +235,18 @@ pub static METRICS: &[Metric] = &[
         .of(&[RESOURCE, DEVICE, CLASS])
         .is("Time in episodes, from the first second with harm to the last."),
     gauge("crosstalk.saturation", "1", Both(load::saturation, load::saturation_of_host))
-        .of(&[RESOURCE])
+        .of(&[RESOURCE, DEVICE])
         .tier(Tier::Extra)
         .is("Of an entity its run time, as a part of what its quota, CPU set and the host allow; of \
-             the host, which always has it, the time that CPUs were not idle."),
+             the host, which always has it, the time that CPUs were not idle, and that each disk had \
+             requests in flight (`io_ticks` of `/proc/diskstats`). A disk that serves several at a \
+             time is busy then, and need not be full. The kernel counts in ticks of its clock, and \
+             below 6.10 a whole one for each in which a request began, but here no more than all \
+             requests took together."),
     counter("crosstalk.saturation.time", "s", Host(load::full))
-        .of(&[RESOURCE])
-        .is("Seconds of which the host's CPUs were busy for 90 % or more."),
+        .of(&[RESOURCE, DEVICE])
+        .is("Seconds of which the host's CPUs were busy for 90 % or more, and seconds of which a disk \
+             had requests in flight for 90 % or more."),
     counter("crosstalk.agent.switches.seen", "{event}", Agent(agent::seen))
         .is("Context switches that the programs in the kernel saw."),
     counter("crosstalk.agent.switches.dropped", "{event}", Agent(agent::dropped))
@@ -268,7 +276,10 @@ pub static METRICS: &[Metric] = &[
     gauge("crosstalk.agent.series", "{series}", Agent(agent::series))
         .is("Series of all entities."),
     counter("crosstalk.agent.series.refused", "{series}", Agent(agent::refused))
-        .is("Amounts left out because there were as many series as the limit allows."),
+        .is("Amounts left out because there were as many series as the limits allow."),
+    counter("crosstalk.agent.culprits.refused", "{culprit}", Agent(agent::culprits_refused))
+        .is("Culprits that took enough of an interval for a series of their own and found no place: \
+             what they took is in that of `other`."),
     gauge("crosstalk.agent.names.missing", "{container}", Agent(agent::nameless))
         .is("Containers whose name no source has told."),
     counter("crosstalk.agent.names.failures", "{reading}", Agent(agent::name_failures))

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsStr, fmt, sync::Arc, time::Duration};
 use agent_ebpf::block::Operation;
 use serde::{Deserialize, Serialize};
 
-use super::{CgroupId, Counts};
+use super::{CgroupId, Counts, pressure::Stalled};
 
 /// A block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -159,14 +159,24 @@ pub struct Device {
     pub timing: Timing,
 }
 
+/// What the kernel keeps of a device's requests (`/proc/diskstats`, admin-guide/iostats.rst), from
+/// their creation to their completion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// In which some were in flight (`io_ticks`), in ticks of the kernel's clock.
+    pub time: Duration,
+    /// In flight at this instant.
+    pub requests: u64,
+}
+
 /// The kernel's own figures of one cgroup, of itself *and all below it* on version 2, of itself
 /// alone on version 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IoFigures {
     /// `io.stat`, or `blkio.throttle.io_service_bytes` and `…io_serviced`, by device.
     pub stat: Option<BTreeMap<DeviceId, IoStat>>,
-    /// `io.pressure`: time that some task, and that all tasks waited for I/O. Version 2 alone.
-    pub pressure: Option<IoPressure>,
+    /// `io.pressure`. Version 2 alone.
+    pub pressure: Option<Stalled>,
     /// Whether `io.max` (version 1: `blkio.throttle.*_device`) of this very cgroup limits it.
     pub limited: Option<bool>,
 }
@@ -182,15 +192,6 @@ pub struct IoStat {
     pub reads: u64,
     /// `wios`.
     pub writes: u64,
-}
-
-/// `io.pressure` of a cgroup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IoPressure {
-    /// At least one task waited.
-    pub some: Duration,
-    /// All waited.
-    pub full: Duration,
 }
 
 /// A cgroup of the hierarchy that owns `io`.
@@ -235,6 +236,8 @@ pub struct DiskHealth {
 pub struct Disk {
     /// Devices that had requests since attach.
     pub devices: BTreeMap<DeviceId, Device>,
+    /// Of devices of which the kernel keeps statistics; read before the accounts.
+    pub in_flight: BTreeMap<DeviceId, InFlight>,
     /// Accounts of all streams since attach.
     pub accounts: BTreeMap<Stream, DiskAccount>,
     /// Where their time went.

@@ -1,12 +1,38 @@
 //! Run time against contracts: what weight, quota and CPU set entitle to, or what is requested
 //! where that is more.
 
+mod recent;
+
 use crate::model::{Model, Row};
+
+pub(super) use recent::Recent;
+
+/// Run time of each row of a model as a ratio of its contract.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ratios(Vec<Option<f64>>);
+
+impl Ratios {
+    /// In the interval of the model.
+    pub(super) fn of(model: &Model) -> Ratios {
+        Ratios(model.entities.rows.iter().map(over_contract).collect())
+    }
+
+    /// That of a row; `None` where either is unknown.
+    pub fn get(&self, row: usize) -> Option<f64> {
+        self.0.get(row).copied().flatten()
+    }
+}
 
 /// Run time as a ratio of the contract; `None` where either is unknown.
 pub fn over_contract(row: &Row) -> Option<f64> {
-    let contract = row.contract_s.filter(|contract| *contract > 0.0)?;
-    Some(row.usage.as_ref()?.run_ns as f64 / 1e9 / contract)
+    let (run_s, contract_s) = used(row)?;
+    (contract_s > 0.0).then(|| run_s / contract_s)
+}
+
+/// Run time and contract, seconds.
+fn used(row: &Row) -> Option<(f64, f64)> {
+    let run_ns = row.usage.as_ref()?.run_ns;
+    Some((run_ns as f64 / 1e9, row.contract_s?))
 }
 
 /// Whether the contracts of all active entities together exceed the host's capacity; `None`

@@ -10,7 +10,8 @@ use crate::{
     },
     sample::{
         CgroupId,
-        disk::{DeviceId, DiskOwner, IoPressure},
+        disk::{DeviceId, DiskOwner},
+        pressure::Stalled,
     },
     signal::{Class, Culprits, Doubt, Hurt, OwnCause, Signals, Thresholds, Verdict},
 };
@@ -189,9 +190,9 @@ fn a_limit_is_hinted_at_where_requests_do_not_explain_the_pressure() {
             let figures = disk.cgroups.get_mut(&CgroupId(2)).unwrap().figures.as_mut();
             let figures = figures.unwrap();
             figures.limited = Some(limited);
-            figures.pressure = Some(IoPressure {
+            figures.pressure = Some(Stalled {
                 some: Duration::from_secs(seconds),
-                full: Duration::ZERO,
+                full: Some(Duration::ZERO),
             });
         }
     };

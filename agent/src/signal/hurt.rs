@@ -6,7 +6,7 @@ mod disk;
 
 use crate::{
     model::{Model, Relation, Resource},
-    signal::Thresholds,
+    signal::{Ratios, Thresholds},
 };
 
 pub(super) use culprits::neighbors;
@@ -78,6 +78,14 @@ impl Class {
     }
 }
 
+/// An interval, and what it is judged by.
+#[derive(Clone, Copy)]
+struct Judged<'a> {
+    model: &'a Model,
+    thresholds: &'a Thresholds,
+    over: &'a Ratios,
+}
+
 /// What neighbors over their contracts did, by what they are to the victim.
 #[derive(Default)]
 struct Over {
@@ -115,12 +123,17 @@ impl Over {
     }
 }
 
-pub(super) fn all(model: &Model, thresholds: &Thresholds) -> Vec<Hurt> {
+pub(super) fn all(model: &Model, thresholds: &Thresholds, over: &Ratios) -> Vec<Hurt> {
+    let judged = Judged {
+        model,
+        thresholds,
+        over,
+    };
     let rows = model.entities.rows.iter().enumerate();
     let mut hurt: Vec<Hurt> = rows
         .flat_map(|(index, row)| {
-            let cpu = cpu::hurt(model, thresholds, index, row);
-            let disks = disk::hurt(model, thresholds, index, row);
+            let cpu = cpu::hurt(judged, index, row);
+            let disks = disk::hurt(judged, index, row);
             cpu.into_iter().chain(disks)
         })
         .collect();

@@ -18,7 +18,7 @@ mod tests;
 mod thresholds;
 mod verdict;
 
-pub use contract::over_contract;
+pub use contract::{Ratios, over_contract};
 pub use doubt::Doubt;
 pub use hurt::{Class, Culprit, Culprits, Hurt};
 pub use loss::Loss;
@@ -42,6 +42,8 @@ pub struct Signals {
     pub doubts: Vec<Doubt>,
     /// Entities that ran, waited or had requests.
     pub active: usize,
+    /// How much of their contracts all entities used, by which it was judged.
+    pub over: Ratios,
 }
 
 impl Signals {
@@ -50,15 +52,29 @@ impl Signals {
         Signals::detect_among(model, thresholds, &|_| true)
     }
 
+    /// The same by other ratios of run time and contract than those of this very interval.
+    pub fn detect_by(over: Ratios, model: &Model, thresholds: &Thresholds) -> Signals {
+        Signals::detect_all(over, model, thresholds, &|_| true)
+    }
+
     /// Judges only what happened to some of the rows; anybody may have done it.
     pub fn detect_among(
         model: &Model,
         thresholds: &Thresholds,
         among: &dyn Fn(&Row) -> bool,
     ) -> Signals {
+        Signals::detect_all(Ratios::of(model), model, thresholds, among)
+    }
+
+    fn detect_all(
+        over: Ratios,
+        model: &Model,
+        thresholds: &Thresholds,
+        among: &dyn Fn(&Row) -> bool,
+    ) -> Signals {
         let rows = &model.entities.rows;
         let asked = || rows.iter().filter(|row| among(row));
-        let mut hurt = hurt::all(model, thresholds);
+        let mut hurt = hurt::all(model, thresholds, &over);
         hurt.retain(|hurt| among(&rows[hurt.row]));
         let mut notes = note::all(model, thresholds);
         notes.retain(|note| among(&rows[note.row]));
@@ -74,6 +90,7 @@ impl Signals {
             notes,
             doubts: doubt::all(model, thresholds),
             active,
+            over,
         }
     }
 

@@ -55,6 +55,10 @@ struct Flags {
     /// Series of all entities together, at most [default: 10000]
     #[arg(long, value_name = "N")]
     max_series: Option<usize>,
+    /// Series of these that not everybody has: histograms, disks, culprits [default: 1000, or 8000 with
+    /// a detail of all or extra]
+    #[arg(long, value_name = "N")]
+    max_details: Option<usize>,
     /// Culprits with a series of their own for each victim, at most [default: 8]
     #[arg(long, value_name = "N")]
     max_culprits: Option<usize>,
@@ -131,6 +135,7 @@ impl Args {
             detail: flags.detail,
             limits: Most {
                 series: flags.max_series,
+                details: flags.max_details,
                 culprits: flags.max_culprits,
             },
             resource: flags.resource.iter().cloned().collect(),

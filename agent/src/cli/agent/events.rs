@@ -6,7 +6,7 @@ use crate::{
     model::Model,
     otlp::{culprit::Naming, delivery::Shared, events::Writer, resource::Host},
     signal::{
-        Signals, Thresholds,
+        Thresholds,
         episodes::{Episodes, Event, Rules},
     },
 };
@@ -38,7 +38,7 @@ impl Events {
 
     /// Takes in a second.
     pub(super) fn observe(&mut self, second: &Model, shared: &Shared) {
-        let signals = Signals::detect(second, self.episodes.thresholds());
+        let signals = self.episodes.judge(second);
         let observed = self.episodes.observe(second, &signals);
         shared.ledger().count_episodes(&observed);
         self.tell(&observed.events, shared);

@@ -16,7 +16,13 @@ use crate::{
     host::facts,
     model::Model,
     names::{PATIENCE, Resolver, sources},
-    otlp::{encode, ledger::Ledger, own::Telemetry, registry::METRICS},
+    observe::Observer,
+    otlp::{
+        encode,
+        ledger::Ledger,
+        own::Telemetry,
+        registry::{METRICS, Tier},
+    },
 };
 
 pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
@@ -29,7 +35,13 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
         settings,
     );
     let mut own = Telemetry::new(host.clone(), settings.form);
-    let course = observe(settings.interval).await?;
+    let mut pressures = Vec::new();
+    let mut read = |observer: &Observer| {
+        if settings.limits.tell(Tier::Extra) {
+            pressures.push(observer.pressures());
+        }
+    };
+    let course = observe(settings.interval, &mut read).await?;
     let (observer, interval) = match course {
         Course::Interrupted(exit) => return Ok(exit),
         Course::Observed(observed) => *observed,
@@ -38,6 +50,10 @@ pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
     let names = names.unwrap_or_default();
     let identify = |path: &OsStr| identify_with(&names.facts, path);
     let model = Model::of_entities(&interval.before, &interval.after, &identify);
+    let model = match &pressures[..] {
+        [before, after] => model.with_pressure(before, after),
+        _ => model,
+    };
     let mut ledger = ledger(host, settings);
     // Nothing stays attached while a slow reader takes its time.
     drop(observer);

@@ -84,7 +84,7 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
             }
         }
     }
-    let watch = Watch::start(observer, naming).context("cannot start")?;
+    let watch = Watch::start(observer, naming, &settings.limits).context("cannot start")?;
     let mut agent = Agent {
         canary: canary.and_then(|(keeper, every)| {
             let canary = Canary::new(keeper, every, watch.now());
@@ -207,6 +207,7 @@ impl Agent {
     }
 
     fn apply(&mut self, settings: Settings) {
+        self.watch.set_limits(&settings.limits);
         publish(&mut self.watch, &self.shared);
         let host = host(&self.host.name, &settings);
         let old = std::mem::replace(&mut self.settings, settings);

@@ -7,7 +7,8 @@ use crate::{
     model::{Identity, Model},
     names::{Names, Resolver},
     observe::{Observer, SampleError},
-    sample::Sample,
+    otlp::{ledger::Limits, registry::Tier},
+    sample::{Sample, pressure::Pressures},
 };
 
 /// An observer, its latest readings, and who gives names to what they tell.
@@ -16,19 +17,36 @@ pub(super) struct Watch {
     naming: Naming,
     /// Where the interval to export began.
     began: Rc<Sample>,
+    /// The pressure then; `None` where it is not wanted.
+    pressure: Option<Pressures>,
     latest: Rc<Sample>,
+    wants_pressure: bool,
 }
 
 impl Watch {
     /// Takes the first reading.
-    pub(super) fn start(mut observer: Observer, naming: Naming) -> Result<Watch, SampleError> {
+    pub(super) fn start(
+        mut observer: Observer,
+        naming: Naming,
+        limits: &Limits,
+    ) -> Result<Watch, SampleError> {
         let first = Rc::new(observer.sample()?);
-        Ok(Watch {
+        let mut watch = Watch {
             observer,
             naming,
             began: Rc::clone(&first),
+            pressure: None,
             latest: first,
-        })
+            wants_pressure: false,
+        };
+        watch.set_limits(limits);
+        watch.pressure = watch.read_pressure();
+        Ok(watch)
+    }
+
+    /// Reads what these limits let be told, from the end of the interval on.
+    pub(super) fn set_limits(&mut self, limits: &Limits) {
+        self.wants_pressure = limits.tell(Tier::Extra);
     }
 
     /// What happened since the latest reading. What cannot be read now is part of the next one.
@@ -47,7 +65,16 @@ impl Watch {
         }
         let model = self.naming.model(&self.began, &self.latest);
         self.began = Rc::clone(&self.latest);
-        Some(model)
+        let after = self.read_pressure();
+        let before = std::mem::replace(&mut self.pressure, after);
+        Some(match (&before, &self.pressure) {
+            (Some(before), Some(after)) => model.with_pressure(before, after),
+            _ => model,
+        })
+    }
+
+    fn read_pressure(&self) -> Option<Pressures> {
+        self.wants_pressure.then(|| self.observer.pressures())
     }
 
     /// Others give names from now on.

@@ -22,7 +22,8 @@ use crate::{
     },
     sample::{
         CgroupId, Party,
-        disk::{DiskHealth, DiskOwner, IoPressure, Stream, Timing},
+        disk::{DiskHealth, DiskOwner, Stream, Timing},
+        pressure::Stalled,
     },
 };
 
@@ -134,9 +135,9 @@ pub(super) fn slow_disk() -> Scene {
         let cgroup = disk.cgroups.get_mut(&CgroupId(3)).unwrap();
         let figures = cgroup.figures.as_mut().unwrap();
         figures.limited = Some(true);
-        figures.pressure = Some(IoPressure {
+        figures.pressure = Some(Stalled {
             some: Duration::from_secs(seconds),
-            full: Duration::ZERO,
+            full: Some(Duration::ZERO),
         });
     }
     let [_, after] = scene.disks();

@@ -39,7 +39,11 @@ pub(in crate::cli) enum Course {
     Interrupted(Exit),
 }
 
-pub(in crate::cli) async fn observe(duration: Duration) -> anyhow::Result<Course> {
+/// `at_ends` reads what else is wanted, at the beginning and at the end.
+pub(in crate::cli) async fn observe(
+    duration: Duration,
+    at_ends: &mut dyn FnMut(&Observer),
+) -> anyhow::Result<Course> {
     // Before anything is attached, so that it is detached in order.
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
     let mut observer = Observer::start()?;
@@ -54,8 +58,10 @@ pub(in crate::cli) async fn observe(duration: Duration) -> anyhow::Result<Course
     }
     let processes = Snapshot::all(Path::new("/proc")).ok();
     let before = observer.sample().context("cannot start the interval")?;
+    at_ends(&observer);
     let complete = wait(duration, &mut observer, &mut interrupts).await;
     let after = observer.sample().context("cannot end the interval")?;
+    at_ends(&observer);
     let interval = Interval {
         before,
         after,

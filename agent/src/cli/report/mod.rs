@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot wait for signals")?;
-    match runtime.block_on(interval::observe(args.duration))? {
+    match runtime.block_on(interval::observe(args.duration, &mut |_| {}))? {
         Course::Interrupted(exit) => Ok(exit),
         Course::Observed(observed) => tell(args, *observed, names.as_ref()),
     }

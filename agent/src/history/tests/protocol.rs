@@ -31,7 +31,7 @@ fn found() -> Found {
 fn messages_are_what_they_were() {
     let request = Request::new(WINDOW);
     let sent = frame(&request).unwrap();
-    expect![[r#"{"protocol":"crosstalk.history/1","window":{"since":{"secs":1800,"nanos":0},"until":{"secs":0,"nanos":0}}}"#]]
+    expect![[r#"{"protocol":"crosstalk.history/2","window":{"since":{"secs":1800,"nanos":0},"until":{"secs":0,"nanos":0}}}"#]]
         .assert_eq(std::str::from_utf8(&sent).unwrap());
     assert_eq!(Request::parse(&sent), Ok(request));
     let head = Head::new(Answer::Found {
@@ -44,9 +44,9 @@ fn messages_are_what_they_were() {
 
 #[test]
 fn another_version_is_named() {
-    let unread = Request::parse(br#"{"protocol":"crosstalk.history/2","anything":1}"#);
-    assert_eq!(unread, Err(Unread::Version("crosstalk.history/2".into())));
-    expect!["it speaks `crosstalk.history/2`, and this `crosstalk.history/1`"]
+    let unread = Request::parse(br#"{"protocol":"crosstalk.history/9","anything":1}"#);
+    assert_eq!(unread, Err(Unread::Version("crosstalk.history/9".into())));
+    expect!["it speaks `crosstalk.history/9`, and this `crosstalk.history/2`"]
         .assert_eq(&unread.unwrap_err().to_string());
 }
 
@@ -68,7 +68,7 @@ fn slices_of_this_version_have_this_layout() {
         .iter()
         .flat_map(|slice| inflated(slice))
         .collect();
-    expect!["1689 abaa98dde07293da 1121 5d1bfb2afa700d02"].assert_eq(&format!(
+    expect!["1692 322d0951063aa59a 1121 5d1bfb2afa700d02"].assert_eq(&format!(
         "{plain} {} {} {}",
         sum(&slices),
         names.len(),
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn any_text_is_a_message_or_an_error(
-        protocol in prop_oneof![Just("crosstalk.history/1".to_owned()), ".*"],
+        protocol in prop_oneof![Just("crosstalk.history/2".to_owned()), ".*"],
         rest in ".*",
     ) {
         let text = format!("{{\"protocol\":{protocol:?},{rest}}}");

@@ -146,7 +146,7 @@ fn those_who_say_nothing_or_nonsense_keep_nobody_else_away() {
         other.read_to_end(&mut answer).unwrap();
         let said = String::from_utf8_lossy(&answer).into_owned();
         assert!(
-            said.contains("it speaks `crosstalk.history/9`, and this `crosstalk.history/1`"),
+            said.contains("it speaks `crosstalk.history/9`, and this `crosstalk.history/2`"),
             "{said}"
         );
         let mut big = UnixStream::connect(&path).unwrap();

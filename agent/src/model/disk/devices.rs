@@ -1,11 +1,11 @@
 //! Devices, all their owners together, and how complete the account is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::disk::{streams::Streams, usage::DiskUsage},
+    model::disk::{busy::busy, streams::Streams, usage::DiskUsage},
     sample::disk::{Device, DeviceId, Disk, DiskHealth},
 };
 
@@ -27,6 +27,17 @@ pub struct DeviceUse {
     pub device: Device,
     /// What it did; `None` when a counter went backwards.
     pub usage: Option<DiskUsage>,
+    /// Time in which it had requests in flight, by the kernel's count; `None` where there is none.
+    pub busy: Option<Duration>,
+}
+
+impl DeviceUse {
+    /// The part of an interval of this length in which it had requests in flight, 0 to 1. Busy is not
+    /// full: most devices serve several requests at a time.
+    pub fn busy_share(&self, length: Duration) -> Option<f64> {
+        let busy = self.busy.filter(|_| !length.is_zero())?;
+        Some((busy.as_secs_f64() / length.as_secs_f64()).min(1.0))
+    }
 }
 
 /// How complete the account of requests is. A counter that went backwards is `None`.
@@ -60,6 +71,7 @@ impl Disks {
             let device = DeviceUse {
                 device: device.clone(),
                 usage: Some(DiskUsage::default()),
+                busy: None,
             };
             devices.insert(*id, device);
         }
@@ -68,6 +80,13 @@ impl Disks {
                 add(&mut device.usage, usage.as_ref());
             }
         }
+        let accounting = DiskAccounting::between(&before.health, &after.health);
+        for (id, device) in &mut devices {
+            let [first, last] = [before, after].map(|disk| disk.in_flight.get(id).copied());
+            let usage = device.usage.as_ref();
+            let usage = usage.filter(|usage| usage.untimed == 0 && accounting.saw_all());
+            device.busy = busy(first, last, usage.and_then(DiskUsage::wait_ns));
+        }
         let mut total = Some(DiskUsage::default());
         for device in devices.values().filter(|device| !device.device.stacked) {
             add(&mut total, device.usage.as_ref());
@@ -75,7 +94,7 @@ impl Disks {
         Disks {
             devices,
             total,
-            accounting: DiskAccounting::between(&before.health, &after.health),
+            accounting,
         }
     }
 
@@ -85,6 +104,8 @@ impl Disks {
             match self.devices.get_mut(id) {
                 Some(known) => {
                     add(&mut known.usage, device.usage.as_ref());
+                    let busy = known.busy.zip(device.busy);
+                    known.busy = busy.map(|(one, other)| one.saturating_add(other));
                     known.device = device.device.clone();
                 }
                 None => {
@@ -110,6 +131,11 @@ impl Disks {
 }
 
 impl DiskAccounting {
+    /// Whether the kernel kept no completion from the program, as far as it counts that.
+    fn saw_all(&self) -> bool {
+        self.recursion_misses.is_none_or(|misses| misses == 0)
+    }
+
     fn append(&mut self, next: &DiskAccounting) {
         let add = |sum: &mut Option<u64>, more: Option<u64>| {
             *sum = sum.zip(more).map(|(sum, more)| sum.saturating_add(more));

@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{
-    CgroupId,
-    disk::{DeviceId, Disk, DiskCgroup, DiskOwner, IoFigures, IoPressure, IoStat},
+use crate::{
+    model::pressure::{self, stalled_since},
+    sample::{
+        CgroupId,
+        disk::{DeviceId, Disk, DiskCgroup, DiskOwner, IoFigures, IoStat},
+        pressure::Stalled,
+    },
 };
 
 /// Paths are followed so far up.
@@ -21,7 +25,7 @@ pub struct IoUse {
     /// `io.stat` of its cgroups, of devices with requests that are not stacked.
     pub stat: Option<IoStat>,
     /// `io.pressure` of its cgroup, with all below it.
-    pub pressure: Option<IoPressure>,
+    pub pressure: Option<Stalled>,
     /// Whether `io.max` limits it, by itself or above it.
     pub limited: Option<bool>,
 }
@@ -33,10 +37,7 @@ impl IoUse {
         self.pressure = self
             .pressure
             .zip(next.pressure)
-            .map(|(one, other)| IoPressure {
-                some: one.some.saturating_add(other.some),
-                full: one.full.saturating_add(other.full),
-            });
+            .map(|(one, other)| pressure::together(one, other));
         self.limited = next.limited;
     }
 }
@@ -118,13 +119,10 @@ impl<'a> Figures<'a> {
         all
     }
 
-    fn pressure(&self, id: CgroupId) -> Option<IoPressure> {
+    fn pressure(&self, id: CgroupId) -> Option<Stalled> {
         let (first, last) = self.readings(id, |figures| figures.pressure.as_ref());
-        let first = first.copied().or_else(|| self.began_at_0(id))?;
-        Some(IoPressure {
-            some: last?.some.checked_sub(first.some)?,
-            full: last?.full.checked_sub(first.full)?,
-        })
+        let first = first.copied().or_else(|| self.began_at_0(id));
+        stalled_since(first, last.copied())
     }
 
     fn limited(&self, cgroups: &[CgroupId]) -> Option<bool> {
@@ -220,8 +218,8 @@ impl<'a> Figures<'a> {
         self.after.cgroups.get(&id).is_some_and(is_new) && !is_there(self.before)
     }
 
-    fn began_at_0(&self, id: CgroupId) -> Option<IoPressure> {
-        self.is_new(id).then(IoPressure::default)
+    fn began_at_0(&self, id: CgroupId) -> Option<Stalled> {
+        self.is_new(id).then_some(pressure::NONE)
     }
 
     /// The cgroup and those above it, as last known.

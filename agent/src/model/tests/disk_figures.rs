@@ -8,7 +8,8 @@ use crate::{
     },
     sample::{
         CgroupId,
-        disk::{DeviceId, DiskOwner, IoPressure, IoStat},
+        disk::{DeviceId, DiskOwner, InFlight, IoStat},
+        pressure::Stalled,
     },
 };
 
@@ -79,15 +80,42 @@ fn figures_of_stacked_and_unseen_devices_are_not_compared() {
 }
 
 #[test]
+fn a_disk_is_busy_for_no_longer_than_its_requests_took_where_all_are_known() {
+    let mut scene = Scene::new(1);
+    let vda = scene.disk(0, "vda");
+    let owner = scene.disk_cgroup(2, "/a.service");
+    scene.requests(reads(owner, vda), 100, [0.0, 0.010]);
+    let busy = |scene: &Scene| {
+        let disks = scene.model().disks.unwrap();
+        let share = disks.devices[&vda].busy_share(Duration::from_secs(10));
+        share.map(|share| (share * 100.0).round())
+    };
+    assert_eq!(busy(&scene), None, "the kernel does not say");
+    for (disk, time) in scene.disks().into_iter().zip([3, 8]) {
+        let time = Duration::from_secs(time);
+        let in_flight = InFlight { time, requests: 0 };
+        disk.in_flight.insert(vda, in_flight);
+    }
+    assert_eq!(busy(&scene), Some(10.0));
+    scene.disk_account(reads(owner, vda)).untimed = 1;
+    assert_eq!(busy(&scene), Some(50.0), "one took an unknown time");
+    scene.disk_account(reads(owner, vda)).untimed = 0;
+    for (disk, misses) in scene.disks().into_iter().zip([0, 1]) {
+        disk.health.recursion_misses = Some(misses);
+    }
+    assert_eq!(busy(&scene), Some(50.0), "one was not seen");
+}
+
+#[test]
 fn limits_count_on_the_whole_path_and_pressure_at_the_boundary() {
     let (mut scene, _) = nested();
     let io = |scene: &Scene, path| -> IoUse { row(&scene.model().entities, path).io.unwrap() };
     assert_eq!(io(&scene, "/s/b.service").limited, Some(false));
     for (disk, seconds) in scene.disks().into_iter().zip([1, 3]) {
         let cgroup = disk.cgroups.get_mut(&CgroupId(3)).unwrap();
-        cgroup.figures.as_mut().unwrap().pressure = Some(IoPressure {
+        cgroup.figures.as_mut().unwrap().pressure = Some(Stalled {
             some: Duration::from_secs(seconds),
-            full: Duration::ZERO,
+            full: Some(Duration::ZERO),
         });
     }
     let pressure = io(&scene, "/s/a.service").pressure.unwrap();

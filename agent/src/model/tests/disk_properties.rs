@@ -13,8 +13,9 @@ use crate::{
         CgroupId, Counts, Sample,
         disk::{
             Device, DeviceId, Disk, DiskAccount, DiskCgroup, DiskOwner, DiskWait, IoFigures,
-            IoPressure, IoStat, Stream, Timing,
+            IoStat, Stream, Timing,
         },
+        pressure::Stalled,
     },
 };
 
@@ -101,9 +102,10 @@ fn figures() -> impl Strategy<Value = IoFigures> {
         writes: counts[3],
     });
     let stats = prop::collection::btree_map((0..DEVICES).prop_map(device), stat, 0..4);
-    let pressure = (0u64..100, 0u64..100).prop_map(|(some, full)| IoPressure {
+    let pressure = (0u64..100, prop::option::of(0u64..100));
+    let pressure = pressure.prop_map(|(some, full)| Stalled {
         some: Duration::from_secs(some),
-        full: Duration::from_secs(full),
+        full: full.map(Duration::from_secs),
     });
     (
         prop::option::of(stats),

@@ -146,7 +146,7 @@ fn an_event_says_who_what_by_whom_and_by_which_rules() {
         crosstalk.lost.share = 0.750
         crosstalk.lost.time = 18.000
         crosstalk.resource = cpu
-        crosstalk.rules.hash = 267413bd05f77585
+        crosstalk.rules.hash = f57e807c4906ee16
         crosstalk.threshold.calm = 0.025
         crosstalk.threshold.lasting = 0.050
         crosstalk.threshold.severe = 0.250

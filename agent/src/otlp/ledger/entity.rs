@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Amount, Attributes, Resource, Span, Told};
+use super::{Amount, Attributes, Resource, Span, Told, admission};
 use crate::{
     config::Temporality,
     otlp::registry::{CULPRIT_KIND, METRICS, OTHER},
@@ -122,15 +122,41 @@ impl Entity {
         self.series.contains_key(&(metric, attributes.clone()))
     }
 
-    /// Culprits that have a series of their own.
-    pub(super) fn culprits(&self, metric: usize, scope: &[(&'static str, String)]) -> usize {
-        let of = self.series.keys().filter(|(number, attributes)| {
-            let is_other = attributes
-                .iter()
-                .any(|(k, v)| *k == CULPRIT_KIND && v == OTHER);
-            *number == metric && !is_other && attributes.starts_with(scope)
-        });
-        of.count()
+    /// What is told of culprits, where other attributes are these.
+    pub(super) fn culprits(
+        &self,
+        metric: usize,
+        scope: &[(&'static str, String)],
+    ) -> admission::Told {
+        let mut told = admission::Told::default();
+        for attributes in self.among(metric, scope) {
+            let mut pairs = attributes.iter();
+            if pairs.any(|(key, value)| *key == CULPRIT_KIND && value == OTHER) {
+                told.has_other = true;
+            } else {
+                told.own += 1;
+            }
+        }
+        told
+    }
+
+    /// Whether another part of the same whole has a series: all but the last attribute are the same.
+    pub(super) fn has_part_beside(&self, metric: usize, attributes: &Attributes) -> bool {
+        let scope = attributes.split_last().map_or(&[][..], |(_, scope)| scope);
+        self.among(metric, scope).next().is_some()
+    }
+
+    /// Attributes of the series of a metric that begin with these.
+    fn among(
+        &self,
+        metric: usize,
+        scope: &[(&'static str, String)],
+    ) -> impl Iterator<Item = &Attributes> {
+        let of_metric = self.series.range((metric, Vec::new())..);
+        let of_metric = of_metric.map(|((number, attributes), _)| (number, attributes));
+        let of_metric = of_metric.take_while(move |(number, _)| **number == metric);
+        let all = of_metric.map(|(_, attributes)| attributes);
+        all.filter(move |attributes| attributes.starts_with(scope))
     }
 
     pub(super) fn add(&mut self, metric: usize, attributes: Attributes, more: &Amount, span: Span) {

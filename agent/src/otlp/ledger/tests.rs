@@ -17,10 +17,14 @@ use crate::{
     signal::Class,
 };
 
+mod bound;
+
 /// A host of which one interval follows another.
 struct Course {
     scene: Scene,
     ledger: Ledger,
+    /// Amounts, and culprits, that found no place.
+    refused: [u64; 2],
 }
 
 impl Course {
@@ -28,6 +32,7 @@ impl Course {
         Course {
             scene: Scene::new(2),
             ledger: Ledger::new(Host::default(), limits),
+            refused: [0; 2],
         }
     }
 
@@ -37,7 +42,11 @@ impl Course {
 
     /// Ends the interval of 10 s and begins the next.
     fn step(&mut self) {
-        self.ledger.add(&self.model(), &Names::default());
+        let added = self.ledger.add(&self.model(), &Names::default());
+        if let Some(added) = added {
+            self.refused[0] += added.refused;
+            self.refused[1] += added.culprits_refused;
+        }
         let after: Sample = self.scene.after.clone();
         self.scene.before = after;
         self.scene.after.monotonic += Duration::from_secs(10);
@@ -232,7 +241,8 @@ fn episodes_of_seconds_come_to_the_accounts_of_the_interval() {
                 ),
                 episode(Victim::Host, None, opened, 1),
             ],
-            full: Duration::from_secs(1),
+            full: vec![Resource::Cpu],
+            length: Duration::from_secs(1),
             ..Observed::default()
         });
     }

@@ -86,6 +86,10 @@ pub(crate) fn refused(account: &Account<'_>, points: &mut Points) {
     count(points, Some(account.own.refused));
 }
 
+pub(crate) fn culprits_refused(account: &Account<'_>, points: &mut Points) {
+    count(points, Some(account.own.culprits_refused));
+}
+
 pub(crate) fn nameless(account: &Account<'_>, points: &mut Points) {
     let rows = account.model.entities.rows.iter();
     let lacking = rows.filter(|row| row.lacks_name()).count();

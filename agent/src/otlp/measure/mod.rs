@@ -6,7 +6,7 @@ pub(super) mod disk;
 pub(super) mod episodes;
 pub(super) mod load;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     canary::Outcome,
@@ -26,8 +26,8 @@ pub struct Interval<'a> {
     pub model: &'a Model,
     /// What came to the host's account of episodes.
     pub episodes: &'a [EpisodeUse],
-    /// Time in which the CPUs were full.
-    pub full: Duration,
+    /// Time in which resources were full.
+    pub full: &'a BTreeMap<Resource, Duration>,
 }
 
 /// The agent's account of one interval.
@@ -46,6 +46,8 @@ pub struct Own {
     pub skipped: u64,
     /// Amounts that found no series since.
     pub refused: u64,
+    /// Culprits that found none, and were told as `other`.
+    pub culprits_refused: u64,
     /// Entities that have series.
     pub entities: usize,
     /// Series of all entities.
@@ -114,6 +116,12 @@ pub struct Of<'a> {
 }
 
 impl Of<'_> {
+    /// Whether anybody made it wait.
+    pub fn has_culprits(&self) -> bool {
+        let mut all = self.model.entities.all_blame_of(self.index);
+        all.any(|blame| blame.ns > 0)
+    }
+
     /// By culprit, how long.
     fn culprits(&self, resource: Resource) -> impl Iterator<Item = (Attributes, Amount)> {
         let table = &self.model.entities;

@@ -114,6 +114,7 @@ impl Telemetry {
         let own = Own {
             skipped: std::mem::take(&mut self.skipped),
             refused: added.refused,
+            culprits_refused: added.culprits_refused,
             entities: added.entities,
             series: added.series,
             failed_readings: self.failed_readings(names),

@@ -28,6 +28,7 @@ const NOTHING: Added = Added {
     entities: 2,
     series: 3,
     refused: 1,
+    culprits_refused: 0,
     clock_was_set: false,
 };
 

@@ -28,7 +28,7 @@ pub use rules::Rules;
 
 use crate::{
     model::{Key, Model, Resource},
-    signal::{Doubt, Signals, Thresholds, Verdict},
+    signal::{Doubt, Signals, Thresholds, Verdict, contract::Recent},
 };
 use budget::Budget;
 use course::{Change, Course, Open, State};
@@ -47,6 +47,7 @@ pub struct Episodes {
     rules: Rules,
     thresholds: Thresholds,
     roster: Roster,
+    recent: Recent,
     /// Since the first reading.
     now: Duration,
     courses: BTreeMap<Subject, Of>,
@@ -69,8 +70,10 @@ pub struct Observed {
     pub events: Vec<Event>,
     /// To be counted.
     pub uses: Vec<EpisodeUse>,
-    /// How much of the second the CPUs were full: all or nothing.
-    pub full: Duration,
+    /// What was full, judged by the whole second.
+    pub full: Vec<Resource>,
+    /// How long the second was.
+    pub length: Duration,
 }
 
 impl Episodes {
@@ -80,6 +83,7 @@ impl Episodes {
             rules,
             thresholds,
             roster: Roster::default(),
+            recent: Recent::new(rules.contract_window),
             now: Duration::ZERO,
             courses: BTreeMap::new(),
             budgets: BTreeMap::new(),
@@ -95,6 +99,13 @@ impl Episodes {
     /// The thresholds of a second.
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
+    }
+
+    /// Judges one second, by the run time and contracts of the latest ten. To be called once for each,
+    /// in their order.
+    pub fn judge(&mut self, model: &Model) -> Signals {
+        let over = self.recent.observe(model);
+        Signals::detect_by(over, model, &self.thresholds)
     }
 
     /// Takes in one second and what it says. A reading that was left out is not fed: the next one
@@ -114,6 +125,7 @@ impl Episodes {
             model,
             rules: &self.rules,
             roster: &self.roster,
+            over: &signals.over,
             span,
             is_doubtful: is_doubtful(signals),
         };
@@ -123,13 +135,9 @@ impl Episodes {
             BTreeMap::new()
         };
         self.add_courses(model, &seconds);
-        let is_full = model.host.busy_share() >= Some(self.rules.full_share);
         let mut observed = Observed {
-            full: if is_full {
-                model.length
-            } else {
-                Duration::ZERO
-            },
+            full: full(model, &self.rules),
+            length: model.length,
             ..Observed::default()
         };
         self.step(seconds, span, &mut observed);
@@ -317,6 +325,16 @@ impl Episodes {
             promised > 0
         });
     }
+}
+
+/// Resources that were busy for most of the reading.
+fn full(model: &Model, rules: &Rules) -> Vec<Resource> {
+    let is_full = |share: Option<f64>| share.is_some_and(|share| share >= rules.full_share);
+    let devices = model.disks.iter().flat_map(|disks| &disks.devices);
+    let devices = devices.filter(|(_, device)| is_full(device.busy_share(model.length)));
+    let disks = devices.map(|(id, _)| Resource::Disk(*id));
+    let cpu = is_full(model.host.busy_share()).then_some(Resource::Cpu);
+    cpu.into_iter().chain(disks).collect()
 }
 
 /// Interrupts that sit with whoever they interrupted look like neighbors.

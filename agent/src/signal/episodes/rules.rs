@@ -31,7 +31,9 @@ pub struct Rules {
     pub update_after: Duration,
     /// Beginnings and ends that are told of one victim in an hour, at most.
     pub events_per_hour: u32,
-    /// CPUs are full from this part of their time on; waits on others are no saturation.
+    /// Run time is compared with the contract over so long.
+    pub contract_window: Duration,
+    /// CPUs and disks are full from this part of their time on; waits for other CPUs are no saturation.
     pub full_share: f64,
 }
 
@@ -51,6 +53,7 @@ impl Default for Rules {
             silence: Duration::from_mins(3),
             update_after: Duration::from_mins(1),
             events_per_hour: 12,
+            contract_window: Duration::from_secs(10),
             full_share: 0.9,
         }
     }

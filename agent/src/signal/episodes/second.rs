@@ -8,8 +8,7 @@ use std::{
 use crate::{
     model::{Key, Kind, Model, Resource, Row},
     signal::{
-        Class, Hurt,
-        contract::over_contract,
+        Class, Hurt, Ratios,
         episodes::{Rules, roster::Roster},
         hurt::neighbors,
         is_judged,
@@ -89,6 +88,7 @@ pub(super) struct Reading<'a> {
     pub(super) model: &'a Model,
     pub(super) rules: &'a Rules,
     pub(super) roster: &'a Roster,
+    pub(super) over: &'a Ratios,
     pub(super) span: Span,
     /// Nothing in it is sure enough for a warning.
     pub(super) is_doubtful: bool,
@@ -119,7 +119,7 @@ impl Reading<'_> {
         let culprits = named.iter().take(MOST_CULPRITS).map(|blame| Culprit {
             who: Arc::clone(self.roster.who(blame.culprit)),
             ns: blame.ns,
-            over: over_contract(&self.model.entities.rows[blame.culprit]).filter(|_| is_cpu),
+            over: self.over.get(blame.culprit).filter(|_| is_cpu),
         });
         Some(Second {
             span: self.span,
@@ -151,7 +151,7 @@ impl Reading<'_> {
         let culprits = ran.iter().take(MOST_CULPRITS).map(|row| Culprit {
             who: Arc::clone(self.roster.who(*row)),
             ns: run(&rows[*row]),
-            over: over_contract(&rows[*row]),
+            over: self.over.get(*row),
         });
         Some(Second {
             span: self.span,

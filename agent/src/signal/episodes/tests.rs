@@ -5,7 +5,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{model::fixture::Scene, sample::Party, signal::Class};
+use crate::{
+    model::fixture::Scene,
+    sample::{Party, disk::InFlight},
+    signal::Class,
+};
 
 /// What happens in one second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +56,7 @@ impl Host {
         }
         let model = self.model(now);
         self.length = Duration::ZERO;
-        let signals = Signals::detect(&model, &Thresholds::default());
+        let signals = self.episodes.judge(&model);
         self.episodes.observe(&model, &signals)
     }
 
@@ -293,6 +297,67 @@ fn full_cpus_that_tasks_wait_for_are_saturated() {
     let mut episodes = Episodes::new(Rules::default(), Thresholds::default(), 7);
     let mut seen = || episodes.observe(&idle, &signals).events;
     assert!((0..20).all(|_| seen().is_empty()));
+}
+
+#[test]
+fn contracts_are_those_of_ten_seconds() {
+    let second = |batch_ran: f64| {
+        let mut scene = Scene::new(2);
+        scene.after.monotonic = scene.before.monotonic + Duration::from_secs(1);
+        let (web, batch) = (scene.cgroup(2, "/web"), scene.cgroup(3, "/batch"));
+        scene.ran(web, 0.2);
+        scene.ran(batch, batch_ran);
+        scene.waited_for(web, batch, 0.5, 0.050);
+        let mut model = scene.model();
+        for row in &mut model.entities.rows {
+            row.contract_s = Some(1.0);
+        }
+        model
+    };
+    let mut episodes = Episodes::new(Rules::default(), Thresholds::default(), 7);
+    for _ in 0..9 {
+        episodes.judge(&second(0.5));
+    }
+    let burst = second(1.8);
+    let alone = Signals::detect(&burst, &Thresholds::default());
+    assert_eq!(alone.hurt[0].class, Some(Class::NoisyNeighbor));
+    let mean = episodes.judge(&burst);
+    assert_eq!(mean.hurt[0].class, Some(Class::SchedulingLatency));
+    let over = mean.hurt[0].culprits.named()[0].over.unwrap();
+    assert!((over - (9.0 * 0.5 + 1.8) / 10.0).abs() < 1e-6, "{over}");
+    let observed = episodes.observe(&burst, &mean);
+    assert!(observed.events.is_empty());
+    for _ in 0..9 {
+        episodes.judge(&second(1.8));
+    }
+    let lasting = episodes.judge(&burst);
+    assert_eq!(lasting.hurt[0].class, Some(Class::NoisyNeighbor));
+}
+
+#[test]
+fn whatever_is_busy_for_most_of_a_second_is_full() {
+    let mut scene = Scene::new(1);
+    let party = scene.cgroup(3, "/batch.service");
+    scene.ran(party, 1.0);
+    let disks = [(0, 9), (1, 8)].map(|(minor, busy)| {
+        let id = scene.disk(minor, &format!("vd{minor}"));
+        for (disk, time) in scene.disks().into_iter().zip([0, busy]) {
+            let time = Duration::from_secs(time);
+            disk.in_flight.insert(id, InFlight { time, requests: 1 });
+        }
+        id
+    });
+    let full = |scene: &Scene| {
+        let model = scene.model();
+        let signals = Signals::detect(&model, &Thresholds::default());
+        let mut episodes = Episodes::new(Rules::default(), Thresholds::default(), 7);
+        let observed = episodes.observe(&model, &signals);
+        assert_eq!(observed.length, model.length);
+        observed.full
+    };
+    assert_eq!(full(&scene), [Resource::Disk(disks[0])]);
+    scene.ran(party, 8.0);
+    assert_eq!(full(&scene), [Resource::Cpu, Resource::Disk(disks[0])]);
 }
 
 fn now() -> impl Strategy<Value = Now> {

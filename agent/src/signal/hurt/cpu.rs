@@ -5,23 +5,20 @@ use agent_ebpf::cause::Cause;
 use crate::{
     model::{Model, Relation, Resource, Row, Usage, histogram::bucket_over},
     signal::{
-        Class, Hurt, Loss, Thresholds,
-        contract::{is_overcommitted, over_contract},
+        self, Class, Hurt, Loss, Thresholds,
+        contract::is_overcommitted,
         hurt::{
-            Over,
+            Judged, Over,
             culprits::{culprits, neighbors},
         },
-        judged,
     },
 };
 
-pub(super) fn hurt(
-    model: &Model,
-    thresholds: &Thresholds,
-    index: usize,
-    row: &Row,
-) -> Option<Hurt> {
-    let usage = judged(row)?;
+pub(super) fn hurt(judged: Judged<'_>, index: usize, row: &Row) -> Option<Hurt> {
+    let Judged {
+        model, thresholds, ..
+    } = judged;
+    let usage = signal::judged(row)?;
     let loss = Loss::to_neighbors(row, Resource::Cpu)?;
     let lost_ns = loss.lost_ns;
     let starved = is_starved(thresholds, row, usage);
@@ -35,8 +32,8 @@ pub(super) fn hurt(
         lost_share: loss.share(),
         starved,
         idle_elsewhere: idle_ns(model, row) > lost_ns.max(waiting_ns(row)),
-        class: class(model, thresholds, index, row),
-        culprits: culprits(model, thresholds, (index, Resource::Cpu), lost_ns),
+        class: class(judged, index),
+        culprits: culprits(judged, (index, Resource::Cpu), lost_ns),
     })
 }
 
@@ -79,9 +76,14 @@ fn idle_ns(model: &Model, row: &Row) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-fn class(model: &Model, thresholds: &Thresholds, index: usize, row: &Row) -> Option<Class> {
-    let victim_over = over_contract(row)? > thresholds.over_contract;
-    let over = culprits_over(model, thresholds, index)?;
+fn class(judged: Judged<'_>, victim: usize) -> Option<Class> {
+    let Judged {
+        model,
+        thresholds,
+        over,
+    } = judged;
+    let victim_over = over.get(victim)? > thresholds.over_contract;
+    let over = culprits_over(judged, victim)?;
     Some(match (victim_over, over) {
         (false, Some(over)) => over.class(),
         (false, None) if is_overcommitted(model)? => Class::Overcommit,
@@ -94,12 +96,17 @@ fn class(model: &Model, thresholds: &Thresholds, index: usize, row: &Row) -> Opt
 /// Those who were over their contract, where they caused most of the neighbour wait; the outer
 /// `None` when the contracts of too many are unknown to say.
 #[expect(clippy::option_option, reason = "unknown and within differ")]
-fn culprits_over(model: &Model, thresholds: &Thresholds, victim: usize) -> Option<Option<Over>> {
+fn culprits_over(judged: Judged<'_>, victim: usize) -> Option<Option<Over>> {
+    let Judged {
+        model,
+        thresholds,
+        over: ratios,
+    } = judged;
     let rows = &model.entities.rows;
     let (mut over, mut within, mut unknown) = (Over::default(), 0u64, 0u64);
     for blame in neighbors(model, victim, Resource::Cpu) {
         let culprit = &rows[blame.culprit];
-        match over_contract(culprit) {
+        match ratios.get(blame.culprit) {
             Some(ratio) if ratio > thresholds.over_contract => {
                 over.add(Relation::between(&rows[victim], culprit), blame.ns);
             }

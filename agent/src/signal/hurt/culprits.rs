@@ -2,7 +2,7 @@
 
 use crate::{
     model::{Blame, Key, Kind, Model, Resource},
-    signal::{Thresholds, contract::over_contract},
+    signal::hurt::Judged,
 };
 
 /// Who had the resource while an entity waited.
@@ -33,7 +33,7 @@ pub struct Culprit {
     pub ns: u64,
     /// … as a part of the victim's neighbour wait, 0 to 1.
     pub share: f64,
-    /// Its run time as a ratio of its entitlement; not known of disks.
+    /// Its run time as a ratio of its contract; not known of disks.
     pub over: Option<f64>,
 }
 
@@ -49,11 +49,15 @@ pub(in crate::signal) fn neighbors(
 
 /// Those of them to name.
 pub(super) fn culprits(
-    model: &Model,
-    thresholds: &Thresholds,
+    judged: Judged<'_>,
     (victim, resource): (usize, Resource),
     lost_ns: u64,
 ) -> Culprits {
+    let Judged {
+        model,
+        thresholds,
+        over,
+    } = judged;
     let with_name: Vec<&Blame> = neighbors(model, victim, resource)
         .filter(|b| model.entities.rows[b.culprit].key != Key::Other)
         .collect();
@@ -64,7 +68,7 @@ pub(super) fn culprits(
             ns: b.ns,
             share: b.ns as f64 / lost_ns.max(b.ns).max(1) as f64,
             over: match resource {
-                Resource::Cpu => over_contract(&model.entities.rows[b.culprit]),
+                Resource::Cpu => over.get(b.culprit),
                 Resource::Disk(_) => None,
             },
         })

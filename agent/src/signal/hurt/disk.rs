@@ -12,7 +12,7 @@ use crate::{
     signal::{
         Class, Hurt, Thresholds,
         hurt::{
-            Over,
+            Judged, Over,
             culprits::{culprits, neighbors},
         },
         judged_disk,
@@ -21,15 +21,15 @@ use crate::{
 
 /// On each device. What is lost on a stacked device is mostly lost on those below it: it is told
 /// only when nothing was lost there.
-pub(super) fn hurt(model: &Model, thresholds: &Thresholds, index: usize, row: &Row) -> Vec<Hurt> {
+pub(super) fn hurt(judged: Judged<'_>, index: usize, row: &Row) -> Vec<Hurt> {
     let uses = judged_disk(row);
     let devices: BTreeSet<DeviceId> = uses.iter().map(|part| part.device).collect();
     let is_stacked = |device: &DeviceId| {
-        let disks = model.disks.as_ref();
+        let disks = judged.model.disks.as_ref();
         disks.is_some_and(|disks| disks.is_stacked(*device))
     };
     let (above, below): (Vec<_>, Vec<_>) = devices.into_iter().partition(is_stacked);
-    let on = |device| on(model, thresholds, (index, uses), device);
+    let on = |device| on(judged, (index, uses), device);
     let hurt: Vec<Hurt> = below.into_iter().filter_map(on).collect();
     if hurt.is_empty() {
         return above.into_iter().filter_map(on).collect();
@@ -37,12 +37,10 @@ pub(super) fn hurt(model: &Model, thresholds: &Thresholds, index: usize, row: &R
     hurt
 }
 
-fn on(
-    model: &Model,
-    thresholds: &Thresholds,
-    (index, uses): (usize, &[DiskUse]),
-    device: DeviceId,
-) -> Option<Hurt> {
+fn on(judged: Judged<'_>, (index, uses): (usize, &[DiskUse]), device: DeviceId) -> Option<Hurt> {
+    let Judged {
+        model, thresholds, ..
+    } = judged;
     let all = on_device(uses, device)?;
     let lost_ns = all.wait.get(DiskCause::Neighbor);
     let rate = lost_ns as f64 / model.length.as_nanos().max(1) as f64;
@@ -59,7 +57,7 @@ fn on(
         starved: false,
         idle_elsewhere: false,
         class: class(model, thresholds, (index, resource), device),
-        culprits: culprits(model, thresholds, (index, resource), lost_ns),
+        culprits: culprits(judged, (index, resource), lost_ns),
     })
 }
 

@@ -16,7 +16,10 @@ use crate::{
         Row,
         disk::{self, DeviceUse, DiskCause, DiskUsage, IoUse},
     },
-    sample::disk::{DeviceId, IoPressure, IoStat, Timing},
+    sample::{
+        disk::{DeviceId, IoStat, Timing},
+        pressure::Stalled,
+    },
 };
 
 /// What a row did on one device with one operation.
@@ -68,7 +71,7 @@ struct Stat {
 #[derive(Serialize)]
 struct Pressure {
     some_s: f64,
-    full_s: f64,
+    full_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +86,7 @@ pub(super) struct Device<'a> {
     bytes: Option<u64>,
     wait_s: Option<f64>,
     errors: Option<u64>,
+    busy_s: Option<f64>,
 }
 
 pub(super) fn uses(findings: &Findings, row: &Row) -> Option<Vec<DiskUse>> {
@@ -142,10 +146,10 @@ fn stat(stat: IoStat) -> Stat {
     }
 }
 
-fn pressure(pressure: IoPressure) -> Pressure {
+fn pressure(pressure: Stalled) -> Pressure {
     Pressure {
         some_s: Duration::as_secs_f64(&pressure.some),
-        full_s: Duration::as_secs_f64(&pressure.full),
+        full_s: pressure.full.map(|full| full.as_secs_f64()),
     }
 }
 
@@ -182,5 +186,6 @@ fn device(id: DeviceId, used: &DeviceUse) -> Device<'_> {
         bytes: usage.map(|usage| usage.bytes),
         wait_s: usage.and_then(DiskUsage::wait_ns).map(seconds),
         errors: usage.map(|usage| usage.errors),
+        busy_s: used.busy.map(|busy| busy.as_secs_f64()),
     }
 }
