@@ -50,10 +50,7 @@ fn stage() -> Told {
     let mut kept = Vec::new();
     for (test, threads) in CASES {
         let plan = if test == ALL_AT_ONCE {
-            NullPlan {
-                delay: DELAY,
-                ..NullPlan::default()
-            }
+            NullPlan::slow(DELAY)
         } else {
             NullPlan::one_at_a_time(DELAY)
         };

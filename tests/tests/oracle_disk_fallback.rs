@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::cgroup::Cgroup;
-use tests::disk::loop_device::{self, Backing, LoopDevice};
-use tests::disk::null_blk::{self, NullBlk, NullPlan};
+use tests::disk::null_blk::NullPlan;
 use tests::disk::rows::DiskReport;
 use tests::disk::scene::{Act, Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
@@ -37,39 +36,20 @@ fn told() -> &'static Told {
 fn stage() -> Told {
     let mut staging = Staging::with_variable("CROSSTALK_WITHOUT_ISSUE_TIMES", "1");
     let cgroup = Cgroup::with_io().expect("a cgroup");
-    let slow = NullPlan {
-        delay: DELAY,
-        ..NullPlan::default()
+    let slow = NullPlan::slow(DELAY);
+    let unnoted = NullPlan {
+        statistics: false,
+        ..slow
     };
-    let made: Vec<Option<NullBlk>> = [
+    let made = [
         (LONE, slow, reads(1, 300)),
         (TURNS, NullPlan::one_at_a_time(DELAY), reads(4, 75)),
-        (DEVICE_ONLY, slow, reads(2, 300)),
+        (DEVICE_ONLY, unnoted, reads(2, 300)),
     ]
-    .into_iter()
-    .map(|(test, plan, shape)| {
-        let made = NullBlk::new(plan);
-        match &made {
-            Some(made) => {
-                if test == DEVICE_ONLY {
-                    made.device().set("iostats", "0").expect("our own device");
-                }
-                staging.add(test, made.device(), &[(shape, &cgroup)]);
-            }
-            None => staging.lack(test, null_blk::CAPABILITY),
-        }
-        made
-    })
-    .collect();
+    .map(|(test, plan, shape)| staging.add_null(test, plan, (shape, &cgroup)));
     let file = ScratchFile::in_memory(16 << 20);
-    let over = LoopDevice::over(file.path(), Backing::Cached);
-    match &over {
-        Some(over) => {
-            let shape = reads(2, 0).wall(Duration::from_secs(6));
-            staging.add(QUICK, over.device(), &[(shape, &cgroup)]);
-        }
-        None => staging.lack(QUICK, loop_device::CAPABILITY),
-    }
+    let for_seconds = reads(2, 0).wall(Duration::from_secs(6));
+    let over = staging.add_loop(QUICK, file.path(), (for_seconds, &cgroup));
     let told = staging.observe(|| ());
     drop((made, over));
     told

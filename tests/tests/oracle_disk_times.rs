@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tests::cgroup::Cgroup;
 use tests::disk::device::Device;
-use tests::disk::loop_device::{self, Backing, LoopDevice};
-use tests::disk::null_blk::{self, NullBlk, NullPlan};
+use tests::disk::loop_device::LoopDevice;
+use tests::disk::null_blk::NullPlan;
 use tests::disk::rows::DiskReport;
 use tests::disk::scene::{Act, Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
@@ -31,13 +31,6 @@ fn reads(threads: usize, count: usize) -> Shape {
         .count(count)
 }
 
-fn slow(delay: Duration) -> NullPlan {
-    NullPlan {
-        delay,
-        ..NullPlan::default()
-    }
-}
-
 fn told() -> &'static Told {
     static TOLD: OnceLock<Told> = OnceLock::new();
     TOLD.get_or_init(|| undisturbed(stage, |told| told))
@@ -46,35 +39,21 @@ fn told() -> &'static Told {
 fn stage() -> Told {
     let mut staging = Staging::default();
     let cgroup = Cgroup::with_io().expect("a cgroup");
-    let one_at_a_time = NullPlan::one_at_a_time(DELAY);
-    let quick = slow(Duration::from_millis(2));
-    let made: Vec<(&str, Option<NullBlk>)> = [
-        (LONE, slow(DELAY), reads(1, 60)),
-        (TURNS, one_at_a_time, reads(4, 30)),
-        (DEVICE_ONLY, slow(DELAY), reads(2, 30)),
+    let slow = NullPlan::slow(DELAY);
+    let unnoted = NullPlan {
+        statistics: false,
+        ..slow
+    };
+    let quick = NullPlan::slow(Duration::from_millis(2));
+    let made = [
+        (LONE, slow, reads(1, 60)),
+        (TURNS, NullPlan::one_at_a_time(DELAY), reads(4, 30)),
+        (DEVICE_ONLY, unnoted, reads(2, 30)),
         (TOGGLED_NULL, quick, reads(4, 0)),
     ]
-    .into_iter()
-    .map(|(test, plan, shape)| {
-        let made = NullBlk::new(plan);
-        match &made {
-            Some(made) => {
-                if test == DEVICE_ONLY {
-                    made.device().set("iostats", "0").expect("our own device");
-                }
-                staging.add(test, made.device(), &[(shape, &cgroup)]);
-            }
-            None => staging.lack(test, null_blk::CAPABILITY),
-        }
-        (test, made)
-    })
-    .collect();
+    .map(|(test, plan, shape)| (test, staging.add_null(test, plan, (shape, &cgroup))));
     let file = ScratchFile::in_memory(16 << 20);
-    let over_file = LoopDevice::over(file.path(), Backing::Cached);
-    match &over_file {
-        Some(made) => staging.add(TOGGLED_LOOP, made.device(), &[(reads(2, 0), &cgroup)]),
-        None => staging.lack(TOGGLED_LOOP, loop_device::CAPABILITY),
-    }
+    let over_file = staging.add_loop(TOGGLED_LOOP, file.path(), (reads(2, 0), &cgroup));
     let toggled = made.iter().filter(|(test, _)| *test == TOGGLED_NULL);
     let mut toggled: Vec<&Device> = toggled
         .filter_map(|(_, made)| Some(made.as_ref()?.device()))

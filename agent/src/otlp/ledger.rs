@@ -392,6 +392,7 @@ impl Ledger {
             limits.calm
         }
     }
+
     /// Those that the model does not tell of any more have ended, unless they are for ever.
     fn end_others(&mut self, model: &Model) {
         let rows = model.entities.rows.iter().map(|row: &Row| &row.key);

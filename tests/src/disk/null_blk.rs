@@ -28,6 +28,8 @@ pub struct NullPlan {
     pub cache: u32,
     /// Name of the I/O scheduler.
     pub scheduler: &'static str,
+    /// The kernel keeps statistics of it, and so notes when a request is created.
+    pub statistics: bool,
 }
 
 impl Default for NullPlan {
@@ -39,11 +41,20 @@ impl Default for NullPlan {
             keeps_data: false,
             cache: 0,
             scheduler: "none",
+            statistics: true,
         }
     }
 }
 
 impl NullPlan {
+    /// A device that takes so long for each request, and many at a time.
+    pub fn slow(delay: Duration) -> Self {
+        Self {
+            delay,
+            ..Self::default()
+        }
+    }
+
     /// A device that takes one request after the other, and lets the others queue: their waits are queue time, and not
     /// the wait for a tag, which is before a request exists.
     pub fn one_at_a_time(delay: Duration) -> Self {
@@ -113,6 +124,9 @@ impl NullBlk {
         }
         made.device.set("scheduler", plan.scheduler)?;
         made.device.set("nomerges", "2")?;
+        if !plan.statistics {
+            made.device.set("iostats", "0")?;
+        }
         if plan.scheduler != "none" {
             // By default twice the depth: the others would wait for a tag.
             made.device.set("nr_requests", "64")?;

@@ -1,8 +1,11 @@
 //! Several loads on several devices under one report: to start one takes longer than anything that is done here.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::device::{Device, Stat};
+use super::loop_device::{self, Backing, LoopDevice};
+use super::null_blk::{self, NullBlk, NullPlan};
 use super::rows::DiskReport;
 use crate::capability::unsupported;
 use crate::cgroup::Cgroup;
@@ -56,6 +59,36 @@ impl Staging {
             device: device.clone(),
             loads: loads.iter().map(start).collect(),
         });
+    }
+
+    /// Stages a load of a test on a null_blk device, which is to be kept; `None` where there are none.
+    pub fn add_null(
+        &mut self,
+        test: &'static str,
+        plan: NullPlan,
+        load: (Shape, &Cgroup),
+    ) -> Option<NullBlk> {
+        let made = NullBlk::new(plan);
+        match &made {
+            Some(made) => self.add(test, made.device(), &[load]),
+            None => self.lack(test, null_blk::CAPABILITY),
+        }
+        made
+    }
+
+    /// The same on a loop device over a file.
+    pub fn add_loop(
+        &mut self,
+        test: &'static str,
+        file: &Path,
+        load: (Shape, &Cgroup),
+    ) -> Option<LoopDevice> {
+        let made = LoopDevice::over(file, Backing::Cached);
+        match &made {
+            Some(made) => self.add(test, made.device(), &[load]),
+            None => self.lack(test, loop_device::CAPABILITY),
+        }
+        made
     }
 
     /// Notes what a test lacks here.
