@@ -120,6 +120,16 @@ impl Set {
         Replaced { old: None, evicts }
     }
 
+    /// Whether a task has an entry.
+    #[inline(always)]
+    pub fn has(&self, pid: u32) -> bool {
+        let mut found = false;
+        for entry in &self.pids {
+            found |= *entry == pid;
+        }
+        found
+    }
+
     /// Sets the value of a task that has none, if there is room.
     #[inline(always)]
     pub fn seed(&mut self, pid: u32, value: u64) {
@@ -259,6 +269,7 @@ mod tests {
                         truth.remove(&pid);
                     }
                     Action::Find(pid) => {
+                        prop_assert_eq!(set.has(pid), set.find(pid, SEEN).is_some());
                         if let Some(found) = set.find(pid, SEEN) {
                             prop_assert_eq!(Some(&found), truth.get(&pid));
                         }

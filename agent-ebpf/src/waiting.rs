@@ -41,6 +41,10 @@ fn seed(task: Task) {
     let Some(mut set) = maps::baselines(task.pid()) else {
         return;
     };
+    // Nearly all have one; what follows is far away in memory.
+    if set.has(task.pid()) {
+        return;
+    }
     let (queued, clock) = (task.last_queued(), task.cfs_rq().run_queue().clock());
     let suspect = if queued != 0 && clock > queued + SURELY_ASLEEP_NS {
         SUSPECT
