@@ -224,64 +224,6 @@ fn a_backend_gives_the_form_and_what_is_set_alone_covers_it() {
     }
 }
 
-/// The kernel's totals of the host, seconds, by resource and kind.
-fn kernel_pressure() -> BTreeMap<(String, String), f64> {
-    let mut totals = BTreeMap::new();
-    for (file, resource) in [("cpu", "cpu"), ("memory", "memory"), ("io", "disk")] {
-        let text = std::fs::read_to_string(format!("/proc/pressure/{file}")).expect("pressure");
-        for line in text.lines() {
-            let (kind, fields) = line.split_once(' ').expect("fields");
-            let (_, total) = fields.split_once("total=").expect("a total");
-            let seconds = total.parse::<f64>().expect("a number") / 1e6;
-            totals.insert((resource.to_owned(), kind.to_owned()), seconds);
-        }
-    }
-    totals.remove(&("cpu".to_owned(), "full".to_owned()));
-    totals
-}
-
-#[test]
-fn pressure_of_the_host_is_the_kernels_and_nobody_has_it_unless_asked() {
-    const STALLED: &str = "crosstalk.pressure.stall.time";
-    if !std::path::Path::new("/proc/pressure/cpu").exists() {
-        eprintln!("this kernel keeps no pressure: nothing to compare");
-        return;
-    }
-    let sink = Sink::start(Protocol::Http, &[]);
-    let endpoint = sink.endpoint();
-    let args = ["--interval", "1s", "--endpoint", &endpoint];
-    let group = Cgroup::new().expect("a cgroup");
-    let mut loads = [spinner(&group), spinner(&group)];
-    let agent = Agent::start(&[&args[..], &["--detail", "extra"]].concat());
-    let before = kernel_pressure();
-    for load in &mut loads {
-        load.go();
-    }
-    std::thread::sleep(Duration::from_secs(5));
-    let after = kernel_pressure();
-    agent.terminate().exported();
-    let points = metrics::of_entity(&sink.accepted(), "/", STALLED);
-    for (series, last) in after {
-        let told = metrics::total(&points, |of| {
-            (&of["crosstalk.resource"], &of["crosstalk.pressure.type"]) == (&series.0, &series.1)
-        });
-        let kernel = last - before[&series];
-        // Ours begins before and ends after.
-        assert!(
-            (kernel - 0.01..kernel + 1.5).contains(&told),
-            "{series:?}: {told} told, {kernel} by the kernel"
-        );
-    }
-    let of_cpu = |of: &Attributes| of["crosstalk.resource"] == "cpu";
-    assert!(metrics::total(&points, of_cpu) > 2.0, "two share a CPU");
-
-    let quiet = Sink::start(Protocol::Http, &[]);
-    let agent = Agent::start(&["--interval", "1s", "--endpoint", &quiet.endpoint()]);
-    quiet.wait("two requests", |received| received.len() >= 2);
-    agent.terminate().exported();
-    assert!(metrics::of_entity(&quiet.accepted(), "/", STALLED).is_empty());
-}
-
 /// The kernel's count of the seconds in which a device had requests in flight.
 fn in_flight(device: &Device) -> f64 {
     let text = device.get("../stat").expect("a device has statistics");
