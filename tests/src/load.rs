@@ -5,9 +5,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use crate::capability::test_cpu;
 use crate::cgroup::Cgroup;
-use crate::shape::Shape;
+use crate::shape::{Mode, Shape};
 use crate::tally::Tally;
 
 /// Between the directories of a load's cgroup in several hierarchies; makers of containers use most other characters.
@@ -101,6 +103,14 @@ impl Plan {
         load.expect_line("parked")?;
         Ok(load)
     }
+}
+
+/// One thread that is staged to burn the CPU of loads on a single one, for so long.
+pub fn spinner(cgroup: &Cgroup, time: Duration) -> Load {
+    Plan::new(Shape::new(Mode::Spin).wall(time), cgroup)
+        .on(&[test_cpu()])
+        .start()
+        .expect("the load starts")
 }
 
 /// A load that is staged, running or at rest again. Dropped, it is ended and waited for.

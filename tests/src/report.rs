@@ -25,6 +25,9 @@ pub fn crosstalk(args: &[&str]) -> Command {
     command
 }
 
+/// Bounds of the histogram's buckets are powers of this, the fourth root of two.
+pub const BUCKET: f64 = 1.189_207_115;
+
 /// A report whose interval has started.
 #[derive(Debug)]
 pub struct Running {

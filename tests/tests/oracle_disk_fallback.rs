@@ -7,14 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::cgroup::Cgroup;
 use tests::disk::null_blk::NullPlan;
-use tests::disk::rows::DiskReport;
+use tests::disk::rows::{DiskReport, number};
 use tests::disk::scene::{Act, Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
+use tests::report::BUCKET;
 use tests::shape::{Mode, Shape, Transfer};
 
 const DELAY: Duration = Duration::from_millis(20);
-/// Buckets are powers of the fourth root of two.
-const BUCKET: f64 = 1.189_207_115;
 
 const LONE: &str = "the_issue_of_a_lone_request_is_seen";
 const TURNS: &str = "queue_time_ends_with_the_issue_that_is_seen";
@@ -55,21 +54,6 @@ fn stage() -> Told {
     told
 }
 
-fn number(value: &Value) -> f64 {
-    let number = value.as_f64();
-    number.unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-fn assert_median(report: DiskReport<'_>, row: &Value, of: &str, truth: Duration) {
-    let (ours, truth) = (number(&row[of]["p50_s"]), truth.as_secs_f64());
-    println!("{of}: {ours:.6} s, truth {truth:.6} s");
-    assert!(
-        ours >= truth / BUCKET && ours <= truth * 1.05 * BUCKET,
-        "{of} is {ours} s, and must be {truth} s\n{}",
-        report.describe()
-    );
-}
-
 /// Counts are as ever, and most requests have their times.
 fn assert_seen<'a>(act: &Act, report: DiskReport<'a>, timing: &str) -> &'a Value {
     let (row, details) = (report.row(&act.paths[0], "read"), report.describe());
@@ -84,8 +68,8 @@ fn the_issue_of_a_lone_request_is_seen() {
         return;
     };
     let row = assert_seen(act, report, "issues");
-    assert_median(report, row, "device_time", DELAY);
-    assert_median(report, row, "total", DELAY);
+    report.assert_quantile(row, "device_time", "p50_s", DELAY.as_secs_f64());
+    report.assert_quantile(row, "total", "p50_s", DELAY.as_secs_f64());
     let (unissued, requests) = (number(&row["unissued"]), number(&row["requests"]));
     println!("{unissued} of {requests} before the program was there");
     let seen = requests - unissued;
@@ -99,9 +83,9 @@ fn queue_time_ends_with_the_issue_that_is_seen() {
         return;
     };
     let row = assert_seen(act, report, "issues");
-    assert_median(report, row, "queue", 3 * DELAY);
-    assert_median(report, row, "device_time", DELAY);
-    assert_median(report, row, "total", 4 * DELAY);
+    report.assert_quantile(row, "queue", "p50_s", (3 * DELAY).as_secs_f64());
+    report.assert_quantile(row, "device_time", "p50_s", DELAY.as_secs_f64());
+    report.assert_quantile(row, "total", "p50_s", (4 * DELAY).as_secs_f64());
 }
 
 #[test]
@@ -113,7 +97,7 @@ fn without_statistics_the_issue_that_is_seen_gives_device_time() {
     for unknown in [&row["total"]["p50_s"], &row["queue"]["p50_s"]] {
         assert!(unknown.is_null(), "{}", report.describe());
     }
-    assert_median(report, row, "device_time", DELAY);
+    report.assert_quantile(row, "device_time", "p50_s", DELAY.as_secs_f64());
 }
 
 /// As many at a time as a device over memory takes: hardly one finds no room, and none has another's time.

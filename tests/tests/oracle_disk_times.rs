@@ -3,18 +3,16 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tests::cgroup::Cgroup;
 use tests::disk::device::Device;
 use tests::disk::loop_device::LoopDevice;
 use tests::disk::null_blk::NullPlan;
-use tests::disk::rows::DiskReport;
+use tests::disk::rows::{DiskReport, number};
 use tests::disk::scene::{Act, Staging, Told, undisturbed};
 use tests::disk::scratch::ScratchFile;
+use tests::report::BUCKET;
 use tests::shape::{Mode, Shape, Transfer};
 
-/// Buckets are this much wider than the one before; a quantile is somewhere in its bucket.
-const BUCKET: f64 = 1.19;
 const DELAY: Duration = Duration::from_millis(20);
 /// How long statistics go on and off.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -75,23 +73,6 @@ fn toggle(devices: &[&Device]) {
     }
 }
 
-fn number(value: &Value) -> f64 {
-    value
-        .as_f64()
-        .unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-/// A quantile against the time that it must be; what the kernel needs itself comes on top.
-fn assert_quantile(report: DiskReport<'_>, row: &Value, of: &str, quantile: &str, truth: f64) {
-    let ours = number(&row[of][quantile]);
-    println!("{of} {quantile}: {ours:.6} s, truth {truth:.6} s");
-    assert!(
-        ours >= truth / BUCKET && ours <= truth * 1.05 * BUCKET,
-        "{of} {quantile} is {ours} s, and must be {truth} s\n{}",
-        report.describe()
-    );
-}
-
 fn assert_counts(act: &Act, report: DiskReport<'_>) {
     report.assert_tally(&act.paths[0], "read", act.tallies[0]);
 }
@@ -102,8 +83,8 @@ fn assert_unloaded(act: &Act, report: DiskReport<'_>) {
     let delay = DELAY.as_secs_f64();
     let count = number(&row["requests"]);
     for quantile in ["p50_s", "p99_s", "p999_s"] {
-        assert_quantile(report, row, "device_time", quantile, delay);
-        assert_quantile(report, row, "total", quantile, delay);
+        report.assert_quantile(row, "device_time", quantile, delay);
+        report.assert_quantile(row, "total", quantile, delay);
     }
     let (queue, device) = (number(&row["queue_s"]), number(&row["device_time_s"]));
     println!("queue {queue:.6} s, device {device:.6} s");
@@ -133,7 +114,7 @@ fn without_statistics_there_is_device_time_alone() {
     for unknown in [&row["total"]["p50_s"], &row["queue"]["p50_s"]] {
         assert!(unknown.is_null(), "{details}");
     }
-    assert_quantile(report, row, "device_time", "p50_s", DELAY.as_secs_f64());
+    report.assert_quantile(row, "device_time", "p50_s", DELAY.as_secs_f64());
 }
 
 /// Four threads on a device that takes one request at a time: each waits for the three before.
@@ -145,10 +126,10 @@ fn requests_that_wait_their_turn_have_queue_time() {
     let row = report.row(&act.paths[0], "read");
     let delay = DELAY.as_secs_f64();
     assert_counts(act, report);
-    assert_quantile(report, row, "queue", "p50_s", 3.0 * delay);
-    assert_quantile(report, row, "device_time", "p50_s", delay);
-    assert_quantile(report, row, "device_time", "p99_s", delay);
-    assert_quantile(report, row, "total", "p50_s", 4.0 * delay);
+    report.assert_quantile(row, "queue", "p50_s", 3.0 * delay);
+    report.assert_quantile(row, "device_time", "p50_s", delay);
+    report.assert_quantile(row, "device_time", "p99_s", delay);
+    report.assert_quantile(row, "total", "p50_s", 4.0 * delay);
     // The load's own clock runs a little longer.
     let (wait, clock) = (
         report.wait(&act.paths[0]),

@@ -6,23 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tests::agent::Agent;
-use tests::capability::{test_cpu, unsupported};
+use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
-use tests::load::{Load, Plan};
+use tests::load::{Load, spinner};
 use tests::metrics::{self, Attributes};
-use tests::shape::{Mode, Shape};
 use tests::sink::{Protocol, Sink};
 
 const STALLED: &str = "crosstalk.pressure.stall.time";
 const RESOURCES: [(&str, &str); 3] = [("cpu", "cpu"), ("memory", "memory"), ("io", "disk")];
-
-fn spinner(cgroup: &Cgroup) -> Load {
-    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(4));
-    Plan::new(shape, cgroup)
-        .on(&[test_cpu()])
-        .start()
-        .expect("the load starts")
-}
 
 /// The kernel's totals in seconds, by resource and kind.
 fn totals(file: impl Fn(&str) -> PathBuf) -> BTreeMap<(String, String), f64> {
@@ -46,7 +37,7 @@ fn assert_told(group: &Cgroup, path: &str, file: impl Fn(&str) -> PathBuf) {
     let sink = Sink::start(Protocol::Http, &[]);
     let endpoint = sink.endpoint();
     let args = ["--interval", "1s", "--detail", "extra", "--endpoint"];
-    let mut loads = [spinner(group), spinner(group)];
+    let mut loads = [(); 2].map(|()| spinner(group, Duration::from_secs(4)));
     let agent = Agent::start(&[&args[..], &[&endpoint]].concat());
     let before = totals(&file);
     loads.iter_mut().for_each(Load::go);

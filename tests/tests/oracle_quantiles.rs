@@ -5,13 +5,12 @@ use std::time::Duration;
 use tests::capability::{emulated, test_cpu, unsupported, waking_moment};
 use tests::cgroup::Cgroup;
 use tests::load::{Load, Plan};
+use tests::report::BUCKET;
 use tests::shape::{Mode, Shape};
 use tests::stage::observe;
 use tests::trace::Trace;
 
 const WINDOW: Duration = Duration::from_secs(5);
-/// Buckets are powers of the fourth root of two.
-const BUCKET: f64 = 1.189_207_115;
 /// A trace and the programs may differ about so many events of thousands.
 const RANKS: usize = 3;
 

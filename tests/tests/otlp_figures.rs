@@ -4,25 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tests::agent::Agent;
-use tests::capability::{test_cpu, unsupported};
+use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
 use tests::disk::device::Device;
 use tests::disk::loop_device::{self, Backing, LoopDevice};
 use tests::disk::scratch::ScratchFile;
-use tests::load::{Load, Plan};
+use tests::load::{Load, Plan, spinner};
 use tests::metrics::{self, Attributes, Point};
 use tests::report::{CAUSES, crosstalk};
 use tests::shape::{Mode, Shape, Transfer};
 use tests::sink::{Protocol, Sink};
 use tests::stage::observe;
-
-fn spinner(cgroup: &Cgroup) -> Load {
-    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(4));
-    Plan::new(shape, cgroup)
-        .on(&[test_cpu()])
-        .start()
-        .expect("the load starts")
-}
 
 /// Both see the same events, yet each has programs of its own, that begin and end at their time.
 fn assert_same(what: &str, ours: f64, report: f64) {
@@ -37,7 +29,10 @@ fn run_time_waits_and_culprits_are_those_of_the_report() {
     let sink = Sink::start(Protocol::Grpc, &[]);
     let endpoint = sink.endpoint();
     let groups = [Cgroup::new(), Cgroup::new()].map(|group| group.expect("a cgroup"));
-    let mut loads: Vec<Load> = groups.iter().map(spinner).collect();
+    let mut loads: Vec<Load> = groups
+        .iter()
+        .map(|group| spinner(group, Duration::from_secs(4)))
+        .collect();
     let agent = Agent::start(&[
         "--interval",
         "1s",

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::agent::Agent;
-use tests::capability::{test_cpu, unsupported};
+use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
-use tests::load::{Load, Plan};
+use tests::load::{Load, spinner};
 use tests::metrics::{self, Attributes, Point};
 use tests::receiver::python;
-use tests::shape::{Mode, Shape};
 use tests::sink::{Protocol, Sink};
 
 #[test]
@@ -19,7 +18,10 @@ fn python_reads_the_same_points() {
     let endpoint = sink.endpoint();
     let agent = Agent::start(&["--interval", "1s", "--endpoint", &endpoint]);
     let groups = [Cgroup::new(), Cgroup::new()].map(|group| group.expect("a cgroup"));
-    let mut loads: Vec<Load> = groups.iter().map(spinner).collect();
+    let mut loads: Vec<Load> = groups
+        .iter()
+        .map(|group| spinner(group, Duration::from_secs(3)))
+        .collect();
     loads.iter_mut().for_each(Load::go);
     for load in &mut loads {
         load.wait_done().expect("the load ends");
@@ -54,14 +56,6 @@ fn python_reads_the_same_points() {
         assert!(sums.get(metric) > Some(&0.0), "{metric} among {told:?}");
     }
     assert!(histograms > 0);
-}
-
-fn spinner(cgroup: &Cgroup) -> Load {
-    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(3));
-    Plan::new(shape, cgroup)
-        .on(&[test_cpu()])
-        .start()
-        .expect("the load starts")
 }
 
 /// All points of a request, in its order.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use tests::agent::Agent;
-use tests::capability::{test_cpu, unsupported};
+use tests::capability::unsupported;
 use tests::cgroup::Cgroup;
-use tests::load::{Load, Plan};
+use tests::load::{Load, spinner};
 use tests::receiver::Rotel;
-use tests::shape::{Mode, Shape};
 use tests::sink::Protocol;
 
 #[test]
@@ -30,7 +29,10 @@ fn takes_all(protocol: Protocol, test: &str) {
     let args = [&args[..], &[protocol.name(), "--endpoint", &endpoint]].concat();
     let agent = Agent::start(&args);
     let groups = [Cgroup::new(), Cgroup::new()].map(|group| group.expect("a cgroup"));
-    let mut loads: Vec<Load> = groups.iter().map(spinner).collect();
+    let mut loads: Vec<Load> = groups
+        .iter()
+        .map(|group| spinner(group, Duration::from_secs(3)))
+        .collect();
     loads.iter_mut().for_each(Load::go);
     for load in &mut loads {
         load.wait_done().expect("the load ends");
@@ -53,14 +55,6 @@ fn takes_all(protocol: Protocol, test: &str) {
         let attribute = format!("-> crosstalk.cgroup.path: Str({})", group.path());
         assert!(log.contains(&attribute), "{attribute}");
     }
-}
-
-fn spinner(cgroup: &Cgroup) -> Load {
-    let shape = Shape::new(Mode::Spin).wall(Duration::from_secs(3));
-    Plan::new(shape, cgroup)
-        .on(&[test_cpu()])
-        .start()
-        .expect("the load starts")
 }
 
 /// What the collector takes a metric for.

@@ -3,18 +3,14 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use tests::agent::Agent;
-use tests::capability::{leaving_moment, test_cpu, unsupported};
+use tests::capability::{leaving_moment, unsupported};
 use tests::cgroup::Cgroup;
 use tests::container::Container;
-use tests::load::{Load, Plan};
+use tests::load::{Load, spinner};
 use tests::receiver::{Series, VictoriaMetrics, wait_until};
-use tests::report::{CAUSES, Document};
-use tests::shape::{Mode, Shape};
+use tests::report::{BUCKET, CAUSES, Document};
 use tests::stage::observe_while;
 use tests::truth::Snapshot;
-
-/// A bucket of a histogram is so wide.
-const BUCKET: f64 = 1.19;
 
 #[test]
 fn totals_rates_and_quantiles_are_those_of_the_report() {
@@ -140,13 +136,6 @@ fn agent(database: &VictoriaMetrics) -> Agent {
         "--endpoint",
         &endpoint,
     ])
-}
-
-fn spinner(cgroup: &Cgroup, time: Duration) -> Load {
-    Plan::new(Shape::new(Mode::Spin).wall(time), cgroup)
-        .on(&[test_cpu()])
-        .start()
-        .expect("the load starts")
 }
 
 /// Both see the same events, yet each has programs of its own, that begin and end at their time.

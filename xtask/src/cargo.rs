@@ -8,6 +8,14 @@ use serde_json::Value;
 
 use crate::process;
 
+/// A setting for what is linked dozens of times: that need not be the fastest.
+pub(crate) const WITHOUT_LTO: &str = "profile.release.lto=\"off\"";
+
+/// The target of programs for this kind of machine.
+pub(crate) fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
 /// A program that cargo built.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Executable {

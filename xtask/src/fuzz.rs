@@ -60,7 +60,7 @@ pub(crate) fn run(kit: &Kit, workspace: &Workspace, options: &Options) -> Result
 }
 
 fn build(kit: &Kit, workspace: &Workspace) -> Result<Vec<Executable>> {
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let triple = cargo::triple();
     let flags = INSTRUMENTATION.map(|flag| format!("{flag:?}")).join(",");
     let mut command = kit.cargo(workspace);
     // Options and not variables: those would reach programs that run while it is built.
@@ -76,7 +76,7 @@ fn build(kit: &Kit, workspace: &Workspace) -> Result<Vec<Executable>> {
         .args(["--target", &triple, "--target-dir"])
         .arg(workspace.target.join("fuzz"))
         .args(["--config", &format!("target.{triple}.rustflags=[{flags}]")])
-        .args(["--config", "profile.release.lto=\"off\""]);
+        .args(["--config", cargo::WITHOUT_LTO]);
     cargo::executables(&mut command)
 }
 

@@ -55,14 +55,11 @@ pub(crate) fn benchmark_for_guest(kit: &Kit, workspace: &Workspace) -> Result<Pa
 /// Options, and not variables: those would reach the kernel object's build too.
 fn alone(workspace: &Workspace) -> Vec<String> {
     let folder = workspace.target.join("vm/build").display().to_string();
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let triple = cargo::triple();
     let linking = format!("target.{triple}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
     let options = ["--target", &triple, "--target-dir", &folder];
     let mut options: Vec<String> = options.map(str::to_owned).into();
-    let size = [
-        "profile.release.lto=\"off\"",
-        "profile.release.strip=\"debuginfo\"",
-    ];
+    let size = [cargo::WITHOUT_LTO, "profile.release.strip=\"debuginfo\""];
     for setting in [&linking, size[0], size[1]] {
         options.extend(["--config".to_owned(), setting.to_owned()]);
     }

@@ -4,8 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::report::Document;
+use crate::report::{BUCKET, Document};
 use crate::tally::Tally;
+
+/// A figure that must be known.
+pub fn number(value: &Value) -> f64 {
+    let number = value.as_f64();
+    number.unwrap_or_else(|| panic!("{value} is no number"))
+}
 
 /// The causes of a wait for a disk, by the names in the document.
 pub const CAUSES: [&str; 5] = ["neighbor", "self", "device", "held", "unattributed"];
@@ -126,6 +132,17 @@ impl<'a> DiskReport<'a> {
         rows.iter()
             .find(|row| row["device"] == self.device)
             .unwrap_or_else(|| panic!("no device {}\n{}", self.device, self.describe()))
+    }
+
+    /// A quantile against the time that it must be; what the kernel needs itself comes on top.
+    pub fn assert_quantile(&self, row: &Value, of: &str, quantile: &str, truth: f64) {
+        let ours = number(&row[of][quantile]);
+        println!("{of} {quantile}: {ours:.6} s, truth {truth:.6} s");
+        assert!(
+            ours >= truth / BUCKET && ours <= truth * 1.05 * BUCKET,
+            "{of} {quantile} is {ours} s, and must be {truth} s\n{}",
+            self.describe()
+        );
     }
 
     /// All that the report says of disks, for messages.
