@@ -4,7 +4,7 @@ use agent_ebpf::layout::{CgroupMade, LONG_PATH, SHORT_PATH};
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel_str, programs::BtfTracePointContext};
 
 use crate::{
-    kernel::{argument, cgroup_hierarchy, cgroup_id, frozen},
+    kernel::{argument, cgroup_hierarchy, cgroup_id, host},
     maps::{CGROUPS_MADE, count_lost_name},
 };
 
@@ -27,7 +27,7 @@ enum Told {
 #[inline(always)]
 pub(crate) fn made(ctx: &BtfTracePointContext) {
     let cgroup = argument::<0>(ctx) as *const u8;
-    if cgroup_hierarchy(cgroup) != frozen!(SETTINGS.hierarchy) {
+    if cgroup_hierarchy(cgroup) != host!(SETTINGS.hierarchy) {
         return;
     }
     let (id, path) = (cgroup_id(cgroup), argument::<1>(ctx));

@@ -22,6 +22,7 @@ pub mod block;
 pub mod bucket;
 pub mod budget;
 pub mod cause;
+pub mod constants;
 pub mod history;
 pub mod layout;
 pub mod owner;

@@ -5,6 +5,8 @@
 // The target has atomic additions, and no atomic types.
 #![expect(internal_features, reason = "the only way to an atomic addition")]
 #![feature(core_intrinsics)]
+// Not yet stable for this target.
+#![feature(asm_experimental_arch)]
 
 mod cgroups;
 mod clock;

@@ -17,7 +17,7 @@ use aya_ebpf::{
     maps::{Array, RingBuf},
 };
 
-use crate::kernel::frozen;
+use crate::kernel::host;
 
 macro_rules! mapped_array {
     ($name:ident, $value:ty, $entries:expr) => {
@@ -89,7 +89,7 @@ pub(crate) fn cpu(index: u32) -> Option<Value<Cpu>> {
 
 #[inline(always)]
 pub(crate) fn cell(cpu: u32, owner: Owner) -> Option<Value<Cell>> {
-    value(&CELLS, cpu * frozen!(SETTINGS.slots) + owner.slot())
+    value(&CELLS, cpu * host!(SETTINGS.slots) + owner.slot())
 }
 
 #[inline(always)]
@@ -145,16 +145,16 @@ pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
 /// Counts a wait in the histogram of run-queue delay.
 #[inline(always)]
 pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: usize) {
-    let shards = frozen!(SETTINGS.shards);
+    let shards = host!(SETTINGS.shards);
     let shard = cpu & (shards - 1);
-    let Some(mut histogram) = value(&DELAYS, shard * frozen!(SETTINGS.slots) + owner.slot()) else {
+    let Some(mut histogram) = value(&DELAYS, shard * host!(SETTINGS.slots) + owner.slot()) else {
         return;
     };
     let bucket = core::hint::black_box(bucket);
     if bucket >= histogram.counts.len() {
         return;
     }
-    if shards >= frozen!(SETTINGS.cpus) {
+    if shards >= host!(SETTINGS.cpus) {
         histogram.counts[bucket] += 1;
     } else {
         atomic_add(&mut histogram.counts[bucket], 1);
@@ -177,7 +177,7 @@ pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
 #[inline(always)]
 pub(crate) fn add_blame(cpu: u32, victim: Owner, culprit: u32, ns: u64) -> bool {
     let key = pair_key(victim.0, culprit);
-    let sets = frozen!(SETTINGS.pair_sets);
+    let sets = host!(SETTINGS.pair_sets);
     value(&PAIRS, cpu * sets + pair_set(key, sets)).is_some_and(|mut set| set.add(key, ns))
 }
 

@@ -7,7 +7,7 @@ use agent_ebpf::{
 use aya_ebpf::{helpers::bpf_probe_read_kernel, programs::FEntryContext};
 
 use crate::{
-    kernel::frozen,
+    kernel::host,
     maps::{self, Value},
 };
 
@@ -165,15 +165,15 @@ pub(crate) fn unthrottle_up(ctx: &FEntryContext) {
 fn hooked(ctx: &FEntryContext) -> Option<Hooked> {
     let group = ctx.arg::<*const u8>(0);
     let rq = ctx.arg::<*const u8>(1);
-    let number: u32 = read(rq, frozen!(OFFSETS.rq_cpu))?;
-    let queues: *const u8 = read(group, frozen!(OFFSETS.tg_cfs_rq))?;
+    let number: u32 = read(rq, host!(OFFSETS.rq_cpu))?;
+    let queues: *const u8 = read(group, host!(OFFSETS.tg_cfs_rq))?;
     let cfs_rq: *const u8 = read(queues, number * size_of::<u64>() as u32)?;
     Some(Hooked {
         cpu: maps::cpu(number)?,
         number,
         cfs_rq: mark(cfs_rq as u32),
-        clock: read(rq, frozen!(OFFSETS.rq_clock))?,
-        throttle_count: read(cfs_rq, frozen!(OFFSETS.cfs_rq_throttle_count))?,
+        clock: read(rq, host!(OFFSETS.rq_clock))?,
+        throttle_count: read(cfs_rq, host!(OFFSETS.cfs_rq_throttle_count))?,
     })
 }
 

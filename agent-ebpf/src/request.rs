@@ -1,16 +1,13 @@
 //! A typed reader of block requests.
 
-use agent_ebpf::{
-    block::{Operation, op},
-    layout::ABSENT,
-};
+use agent_ebpf::block::{Operation, op};
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
     programs::BtfTracePointContext,
 };
 
-use crate::kernel::{argument, cgroup_id, frozen, load};
+use crate::kernel::{argument, cgroup_id, has, host, load};
 
 /// A `struct request`.
 #[derive(Clone, Copy)]
@@ -26,16 +23,16 @@ impl Request {
     /// among the arguments.
     #[inline(always)]
     pub(crate) fn issued_at() -> usize {
-        frozen!(BLOCK_OFFSETS.arg_issued) as usize
+        host!(BLOCK_OFFSETS.arg_issued) as usize
     }
 
     /// What it does; `None` for commands of drivers and operations on zones.
     #[inline(always)]
     pub(crate) fn operation(self) -> Option<Operation> {
-        let number = load::<u32>(self.0, frozen!(BLOCK_OFFSETS.request_cmd_flags)) & op::MASK;
+        let number = load!(u32: self.0, BLOCK_OFFSETS.request_cmd_flags) & op::MASK;
         if number == op::READ {
             Some(Operation::Read)
-        } else if number == op::WRITE || number == frozen!(BLOCK_OFFSETS.op_zone_append) {
+        } else if number == op::WRITE || number == host!(BLOCK_OFFSETS.op_zone_append) {
             Some(Operation::Write)
         } else if number == op::FLUSH {
             Some(Operation::Flush)
@@ -49,25 +46,25 @@ impl Request {
 
     #[inline(always)]
     fn flags(self) -> u32 {
-        load(self.0, frozen!(BLOCK_OFFSETS.request_flags))
+        load!(self.0, BLOCK_OFFSETS.request_flags)
     }
 
     /// A step of the sequence that a flush or a write with one becomes.
     #[inline(always)]
     pub(crate) fn in_flush_sequence(self) -> bool {
-        self.flags() & frozen!(BLOCK_OFFSETS.flag_flush_sequence) != 0
+        self.flags() & host!(BLOCK_OFFSETS.flag_flush_sequence) != 0
     }
 
     /// Bytes that are not completed yet.
     #[inline(always)]
     pub(crate) fn bytes_left(self) -> u32 {
-        load(self.0, frozen!(BLOCK_OFFSETS.request_bytes))
+        load!(self.0, BLOCK_OFFSETS.request_bytes)
     }
 
     /// Whether it has, or had, data.
     #[inline(always)]
     pub(crate) fn has_data(self) -> bool {
-        load::<u16>(self.0, frozen!(BLOCK_OFFSETS.request_segments)) != 0
+        load!(u16: self.0, BLOCK_OFFSETS.request_segments) != 0
     }
 
     /// When it was created, monotonic clock; 0 where the kernel did not note it.
@@ -76,25 +73,26 @@ impl Request {
     /// block/blk-mq.c).
     #[inline(always)]
     pub(crate) fn start(self) -> u64 {
-        let flag = frozen!(BLOCK_OFFSETS.flag_io_stat);
+        let flag = host!(BLOCK_OFFSETS.flag_io_stat);
         if flag != 0 && self.flags() & flag == 0 {
             return 0;
         }
-        load(self.0, frozen!(BLOCK_OFFSETS.request_start))
+        load!(self.0, BLOCK_OFFSETS.request_start)
     }
 
     /// When it was issued to the device, monotonic clock; 0 where the kernel did not note it.
     #[inline(always)]
     pub(crate) fn issued(self) -> u64 {
-        match frozen!(BLOCK_OFFSETS.request_issued) {
-            ABSENT => 0,
-            offset => load(self.0, offset),
+        if has!(BLOCK_OFFSETS.request_issued) {
+            load!(self.0, BLOCK_OFFSETS.request_issued)
+        } else {
+            0
         }
     }
 
     #[inline(always)]
     fn bio(self) -> *const u8 {
-        load(self.0, frozen!(BLOCK_OFFSETS.request_bio))
+        load!(self.0, BLOCK_OFFSETS.request_bio)
     }
 
     /// Whether it carries somebody's I/O: the kernel makes flushes of its own.
@@ -107,27 +105,26 @@ impl Request {
     /// cgroups are never merged into one request (`blk_cgroup_mergeable`).
     #[inline(always)]
     pub(crate) fn cgroup(self) -> u64 {
-        let offset = frozen!(BLOCK_OFFSETS.bio_group);
-        if offset == ABSENT {
+        if !has!(BLOCK_OFFSETS.bio_group) {
             return 0;
         }
-        let group: *const u8 = load(self.bio(), offset);
-        let blkcg: *const u8 = load(group, frozen!(BLOCK_OFFSETS.group_blkcg));
-        cgroup_id(load(blkcg, frozen!(BLOCK_OFFSETS.blkcg_cgroup)))
+        let group: *const u8 = load!(self.bio(), BLOCK_OFFSETS.bio_group);
+        let blkcg: *const u8 = load!(group, BLOCK_OFFSETS.group_blkcg);
+        cgroup_id(load!(blkcg, BLOCK_OFFSETS.blkcg_cgroup))
     }
 
     /// Major and minor number of its device.
     #[inline(always)]
     pub(crate) fn device(self) -> (u32, u32) {
-        let disk: *const u8 = if frozen!(BLOCK_OFFSETS.request_disk) == ABSENT {
-            let queue: *const u8 = load(self.0, frozen!(BLOCK_OFFSETS.request_queue));
-            load(queue, frozen!(BLOCK_OFFSETS.queue_disk))
+        let disk: *const u8 = if has!(BLOCK_OFFSETS.request_disk) {
+            load!(self.0, BLOCK_OFFSETS.request_disk)
         } else {
-            load(self.0, frozen!(BLOCK_OFFSETS.request_disk))
+            let queue: *const u8 = load!(self.0, BLOCK_OFFSETS.request_queue);
+            load!(queue, BLOCK_OFFSETS.queue_disk)
         };
         (
-            load(disk, frozen!(BLOCK_OFFSETS.disk_major)),
-            load(disk, frozen!(BLOCK_OFFSETS.disk_minor)),
+            load!(disk, BLOCK_OFFSETS.disk_major),
+            load!(disk, BLOCK_OFFSETS.disk_minor),
         )
     }
 }

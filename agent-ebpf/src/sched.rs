@@ -6,7 +6,7 @@
 use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
     history::Slice,
-    layout::{ABSENT, CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
+    layout::{CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
     owner::{KernelFamily, Owner},
     throttle::Interval,
 };
@@ -14,7 +14,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::{
     clock,
-    kernel::{RunQueue, Task, argument, frozen},
+    kernel::{RunQueue, Task, argument, has, host},
     maps::{self, Value, bucket_of},
     segment::{self, Wait, leave_open},
 };
@@ -22,7 +22,7 @@ use crate::{
 /// `sched_switch(preempt, prev, next[, prev_state])`.
 #[inline(always)]
 pub(crate) fn switch(ctx: &BtfTracePointContext) {
-    let next = Task::second_or_third(ctx, frozen!(OFFSETS.arg_next));
+    let next = Task::second_or_third(ctx, host!(OFFSETS.arg_next));
     let rq = next.cfs_rq().run_queue();
     let number = rq.cpu();
     let Some(mut cpu) = maps::cpu(number) else {
@@ -39,7 +39,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     } else {
         owner_of(next, cpu, number, pid)
     };
-    let prev = Task::second_or_third(ctx, frozen!(OFFSETS.arg_prev));
+    let prev = Task::second_or_third(ctx, host!(OFFSETS.arg_prev));
     if prev.last_arrival() > cpu.last_switch {
         catch_up(cpu, number, prev);
     }
@@ -131,12 +131,12 @@ fn advance(
     }
     let length = now - start;
     let (mut steal, mut irq) = (0, 0);
-    if frozen!(OFFSETS.rq_steal) != ABSENT {
+    if has!(OFFSETS.rq_steal) {
         steal = part_of(length, rq.steal_clock(), &mut *cpu, |cpu| {
             (&mut cpu.steal_clock, &mut cpu.steal_carry)
         });
     }
-    if frozen!(OFFSETS.rq_irq) != ABSENT {
+    if has!(OFFSETS.rq_irq) {
         irq = part_of(length - steal, rq.irq_clock(), &mut *cpu, |cpu| {
             (&mut cpu.irq_clock, &mut cpu.irq_carry)
         });
@@ -219,9 +219,10 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner, pr
     let Some(mut cell) = cell else {
         return;
     };
-    let state = match frozen!(OFFSETS.arg_prev_state) {
-        ABSENT => prev.state(),
-        _ => argument::<3>(ctx) as u32,
+    let state = if has!(OFFSETS.arg_prev_state) {
+        argument::<3>(ctx) as u32
+    } else {
+        prev.state()
     };
     let preempted = argument::<0>(ctx) & 0xff != 0;
     if !preempted && state != 0 {
@@ -390,7 +391,7 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
 fn find_owner(task: Task, number: u32) -> Owner {
     let id = task.cgroup_id();
     // A kernel thread in a container's cgroup (vhost) works for the container.
-    if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
+    if id == host!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
         return Owner(owner_by_name(task.name()));
     }
     Owner(owner_by_cgroup(number, id))

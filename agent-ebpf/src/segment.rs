@@ -13,7 +13,7 @@ use agent_ebpf::{
 };
 
 use crate::{
-    kernel::{Task, frozen},
+    kernel::{Task, host},
     maps::{self, Value},
     quota::{split_by_hooks, split_by_sum},
 };
@@ -127,7 +127,7 @@ pub(crate) fn prepare_split(mut cpu: Value<Cpu>, task: Task, start: u64, moving:
     if task.prio() < FAIR_PRIO {
         return false;
     }
-    let method = frozen!(SETTINGS.throttle);
+    let method = host!(SETTINGS.throttle);
     let mut segment = Segment::default();
     if method == ThrottleMethod::SelfTime as u32 {
         let queue = task.cfs_rq();
@@ -202,7 +202,7 @@ pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
         return 0;
     }
     cpu.segment.cursor = cpu.history.open() + 1;
-    let method = frozen!(SETTINGS.throttle);
+    let method = host!(SETTINGS.throttle);
     let throttled = if method == ThrottleMethod::SelfTime as u32 {
         split_by_sum(cpu, number)
     } else if method == ThrottleMethod::Hooks as u32 {

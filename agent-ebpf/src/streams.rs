@@ -14,7 +14,7 @@ use agent_ebpf::{
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 
 use crate::{
-    kernel::frozen,
+    kernel::host,
     maps::{Value, atomic_add, mapped_array, value},
 };
 
@@ -42,7 +42,7 @@ impl Run {
         let mut cpu = value(&BLOCK_CPUS, number)?;
         let is_nested = read(&cpu.busy) != 0;
         if is_nested {
-            cpu = value(&BLOCK_CPUS, frozen!(SETTINGS.cpus))?;
+            cpu = value(&BLOCK_CPUS, host!(SETTINGS.cpus))?;
         } else {
             write(&mut cpu.busy, 1);
         }
@@ -69,7 +69,7 @@ impl Run {
     /// The account of a stream.
     #[inline(always)]
     pub(crate) fn account(self, stream: u32) -> Option<Account> {
-        let shards = frozen!(SETTINGS.stream_shards);
+        let shards = host!(SETTINGS.stream_shards);
         let shard = if self.is_nested {
             shards
         } else {
@@ -77,14 +77,14 @@ impl Run {
         };
         Some(Account {
             stream: value(&STREAMS, account_of(shard, stream))?,
-            is_shared: self.is_nested || shards < frozen!(SETTINGS.cpus),
+            is_shared: self.is_nested || shards < host!(SETTINGS.cpus),
         })
     }
 
     /// The account of all streams of a device that found no place.
     #[inline(always)]
     pub(crate) fn account_of_others(self, device: u32, operation: u32) -> Option<Account> {
-        let shards = frozen!(SETTINGS.stream_shards);
+        let shards = host!(SETTINGS.stream_shards);
         Some(Account {
             stream: value(&STREAMS, other_account(shards, device, operation))?,
             is_shared: true,
@@ -98,7 +98,7 @@ impl Run {
             self.count(&mut self.cpu.clone().unrecorded);
             return;
         }
-        let length = frozen!(SETTINGS.records);
+        let length = host!(SETTINGS.records);
         let head = read(&self.cpu.head);
         let place = self.number * length + (head as u32 & (length - 1));
         if let Some(mut place) = value(&RECORDS, place) {

@@ -9,7 +9,7 @@ use agent_ebpf::{
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 
 use crate::{
-    kernel::{Task, frozen},
+    kernel::{Task, host},
     maps,
 };
 
@@ -79,7 +79,7 @@ pub(crate) fn print(ctx: *const IterTask) {
         tid: task.pid(),
         family: 0,
     };
-    if id == frozen!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
+    if id == host!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
         waiting.family = 1 + KernelFamily::of_name(task.name()) as u32;
     }
     // SAFETY: the record outlives the call.

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, os::fd::AsFd as _};
 
 use agent_ebpf::{
     block::{BlockOffsets, accounts},
+    constants::Constants,
     layout::{ABSENT, Offsets, Settings, ThrottleMethod, map},
     throttle::TRACKS,
 };
@@ -19,6 +20,7 @@ use thiserror::Error;
 use super::{
     block::BlockMaps,
     btf::Btf,
+    image::{self, ImageError},
     maps::{Maps, MapsError},
     programs::Programs,
     verdict::{Refusal, Verdict, of_object, of_program, one_line},
@@ -61,6 +63,9 @@ pub enum LoadError {
     /// The object is not this agent's.
     #[error("the kernel object has no program {0}: it does not belong to this agent")]
     NoProgram(&'static str),
+    /// This host's constants cannot be written into the object.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// A map cannot be read.
     #[error(transparent)]
     Maps(#[from] MapsError),
@@ -73,7 +78,7 @@ impl LoadError {
             LoadError::Btf(_) => Refusal::Unsupported,
             LoadError::Object(error) => of_object(error),
             LoadError::Program { source, .. } => of_program(source),
-            LoadError::NoProgram(_) | LoadError::Maps(_) => Refusal::Broken,
+            LoadError::NoProgram(_) | LoadError::Image(_) | LoadError::Maps(_) => Refusal::Broken,
         }
     }
 
@@ -81,7 +86,10 @@ impl LoadError {
     pub fn program(&self) -> Option<&'static str> {
         match self {
             LoadError::Program { name, .. } | LoadError::NoProgram(name) => Some(name),
-            LoadError::Btf(_) | LoadError::Object(_) | LoadError::Maps(_) => None,
+            LoadError::Btf(_)
+            | LoadError::Object(_)
+            | LoadError::Image(_)
+            | LoadError::Maps(_) => None,
         }
     }
 }
@@ -148,10 +156,6 @@ fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> 
     let mut loader = EbpfLoader::new();
     // The programs have no relocations: see `offsets`.
     loader.btf(None);
-    loader.override_global("OFFSETS", bytemuck::bytes_of(&places.tasks), true);
-    let requests = places.requests.unwrap_or_else(bytemuck::Zeroable::zeroed);
-    loader.override_global("BLOCK_OFFSETS", bytemuck::bytes_of(&requests), true);
-    loader.override_global("SETTINGS", bytemuck::bytes_of(settings), true);
     for (name, entries) in [
         (map::CELLS, cpus * slots),
         (map::DELAYS, settings.shards * slots),
@@ -166,7 +170,13 @@ fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> 
     ] {
         loader.map_max_entries(name, entries);
     }
-    loader.load(OBJECT).map_err(LoadError::Object)
+    let constants = Constants {
+        offsets: &places.tasks,
+        block_offsets: &places.requests.unwrap_or_else(bytemuck::Zeroable::zeroed),
+        settings,
+    };
+    let object = image::fill(OBJECT, &constants)?;
+    loader.load(object.bytes()).map_err(LoadError::Object)
 }
 
 impl Loaded {

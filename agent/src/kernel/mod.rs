@@ -18,6 +18,7 @@ mod accounts;
 mod clock;
 mod cpu;
 mod histograms;
+mod image;
 mod maps;
 mod memory;
 mod pairs;
