@@ -1,6 +1,8 @@
 //! What the switch program costs, measured by itself, and the run queue's clock beside the
 //! monotonic one.
 
+use core::hint::cold_path;
+
 use agent_ebpf::layout::Cpu;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 
@@ -17,6 +19,7 @@ pub(crate) fn start(mut cpu: Value<Cpu>, now: u64) -> u64 {
     if cpu.seen & (TIMED - 1) != 0 && now.wrapping_sub(cpu.sync_rq_clock) < LONGEST_GAP {
         return 0;
     }
+    cold_path();
     // SAFETY: a helper without arguments.
     let monotonic = unsafe { bpf_ktime_get_ns() };
     cpu.sync_rq_clock = now;
@@ -30,6 +33,7 @@ pub(crate) fn stop(mut cpu: Value<Cpu>, started: u64) {
     if started == 0 {
         return;
     }
+    cold_path();
     // SAFETY: a helper without arguments.
     let spent = unsafe { bpf_ktime_get_ns() }.saturating_sub(started);
     cpu.cost_ns += spent;

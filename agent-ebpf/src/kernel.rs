@@ -220,10 +220,7 @@ impl Task {
     /// The identity of its set of cgroups. By way of `scratch`, as [`CfsRq::mark`].
     #[inline(always)]
     pub(crate) fn group_mark(self, scratch: &mut u64) -> u32 {
-        group_mark(as_number(
-            load!(self.0, OFFSETS.task_cgroups),
-            scratch,
-        ))
+        group_mark(as_number(load!(self.0, OFFSETS.task_cgroups), scratch))
     }
 
     /// Id of the task's cgroup in the hierarchy that owns `cpu`.

@@ -3,6 +3,8 @@
 //! Both tracepoints fire with a run queue's lock held and interrupts off, and write that run
 //! queue's values alone, so that plain additions are whole. All times are the run queue's clock.
 
+use core::hint::cold_path;
+
 use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
     history::Slice,
@@ -26,6 +28,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let rq = next.cfs_rq().run_queue();
     let number = rq.cpu();
     let Some(mut cpu) = maps::cpu(number) else {
+        cold_path();
         maps::count_stray();
         return;
     };
@@ -41,6 +44,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     };
     let prev = Task::second_or_third(ctx, host!(OFFSETS.arg_prev));
     if prev.last_arrival() > cpu.last_switch {
+        cold_path();
         catch_up(cpu, number, prev);
     }
     match advance(cpu, number, rq, now) {
@@ -51,7 +55,10 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
             }
             cpu.accounted += 1;
         }
-        Err(reason) => count_drop(cpu, reason),
+        Err(reason) => {
+            cold_path();
+            count_drop(cpu, reason);
+        }
     }
     cpu.open_owner = owner.0;
     clock::stop(cpu, timed);
@@ -119,6 +126,7 @@ fn advance(
 ) -> Result<Option<Value<Cell>>, Drop> {
     let start = cpu.last_switch;
     if start == 0 || now < start {
+        cold_path();
         cpu.last_switch = now;
         cpu.steal_clock = rq.steal_clock();
         cpu.irq_clock = rq.irq_clock();
@@ -155,6 +163,7 @@ fn close(mut cpu: Value<Cpu>, number: u32, end: u64, steal: u64, irq: u64) -> Op
     if let Some(cell) = &mut cell {
         cell.run_ns += length - steal - irq;
         if steal | irq != 0 {
+            cold_path();
             cell.steal_ns += steal;
             cell.irq_ns += irq;
         }
@@ -168,6 +177,7 @@ fn close(mut cpu: Value<Cpu>, number: u32, end: u64, steal: u64, irq: u64) -> Op
             _pad: 0,
         });
         if cpu.history.is_unfolded() {
+            cold_path();
             fold(number);
         }
     }
@@ -203,6 +213,7 @@ fn part_of(
     if due == 0 {
         return 0;
     }
+    cold_path();
     let part = if due < length { due } else { length };
     let left = due - part;
     *carry = if left < CARRY { left } else { CARRY };
@@ -230,6 +241,7 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner, pr
         if state & TASK_DEAD != 0
             && let Some(mut set) = maps::baselines(prev.pid())
         {
+            cold_path();
             set.remove(prev.pid());
         }
     } else {
@@ -293,6 +305,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
     };
     let replaced = set.replace(pid, total, before);
     if replaced.evicts {
+        cold_path();
         cpu.baselines_lost += 1;
     }
     let baseline = baseline_or_first(replaced.old, arrival.is_new, before);
@@ -301,6 +314,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
     }
     let seen = baseline & SEEN;
     if baseline & SUSPECT != 0 {
+        cold_path();
         cell.phantom_ns += total.saturating_sub(seen);
         cpu.phantoms += 1;
         return;
@@ -311,6 +325,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
         None => total.saturating_sub(seen),
         Some(here) => {
             if before > seen {
+                cold_path();
                 // Spent on other CPUs, and the move was not seen.
                 wait.contention = before - seen;
                 leave_open(cpu, cell, Reason::Migrated, before - seen);
@@ -319,6 +334,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
         }
     };
     if baseline & MOVED != 0 {
+        cold_path();
         take_moved(cpu, pid, &mut wait);
     }
     if here != 0 {
@@ -336,6 +352,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
     }
     maps::count_delay(number, owner, bucket_of(wait.contention) as usize);
     if wait.throttled != 0 {
+        cold_path();
         maps::count_throttled(owner, bucket_of(wait.throttled) as usize);
     }
 }
@@ -370,6 +387,7 @@ fn take_moved(mut cpu: Value<Cpu>, pid: u32, wait: &mut Wait) {
 #[inline(always)]
 fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
     let Some(mut set) = maps::baselines(pid) else {
+        cold_path();
         return find_owner(task, number);
     };
     let group = task.group_mark(&mut cpu.address);
@@ -379,6 +397,7 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
     {
         return owner;
     }
+    cold_path();
     let owner = find_owner(task, number);
     if owner != Owner::OTHER {
         set.keep_owner(pid, group, owner);

@@ -3,6 +3,8 @@
 //! Most waits end within the latest few slices, and are told by [`recent_slices`] alone. The rest,
 //! and what a quota may have held back, goes through a value of a map, step by step.
 
+use core::hint::cold_path;
+
 use agent_ebpf::{
     budget::{Detail, STEPS_PER_EVENT},
     cause::Cause,
@@ -45,6 +47,7 @@ pub(crate) fn account(
     wait: &mut Wait,
 ) {
     if is_held {
+        cold_path();
         cpu.segment.interval = interval;
         cpu.segment.owner = owner.0;
         account_segment(number, 0);
@@ -57,6 +60,7 @@ pub(crate) fn account(
     if until <= interval.start {
         return;
     }
+    cold_path();
     let until = recent_slices(number, owner.0, interval.start, until);
     if until > interval.start {
         cpu.segment.interval = Interval {
@@ -87,6 +91,7 @@ fn account_newest(
         let slice = cpu.history.slice(index);
         let ran = Owner(slice.owner);
         if slice.steal | slice.irq != 0 || ran.0 == Owner::UNKNOWN.0 {
+            cold_path();
             break;
         }
         let start = cpu.history.slice_start(index);

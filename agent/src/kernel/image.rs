@@ -72,9 +72,8 @@ pub(super) fn fill(object: &[u8], constants: &Constants<'_>) -> Result<Image, Im
         let range = usize::try_from(start)
             .ok()
             .zip(usize::try_from(length).ok());
-        let text = range.and_then(|(start, length)| {
-            image.bytes_mut().get_mut(start..)?.get_mut(..length)
-        });
+        let text =
+            range.and_then(|(start, length)| image.bytes_mut().get_mut(start..)?.get_mut(..length));
         if let Some(text) = text {
             constants::fill(text, constants)?;
         }

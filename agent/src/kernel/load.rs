@@ -86,10 +86,9 @@ impl LoadError {
     pub fn program(&self) -> Option<&'static str> {
         match self {
             LoadError::Program { name, .. } | LoadError::NoProgram(name) => Some(name),
-            LoadError::Btf(_)
-            | LoadError::Object(_)
-            | LoadError::Image(_)
-            | LoadError::Maps(_) => None,
+            LoadError::Btf(_) | LoadError::Object(_) | LoadError::Image(_) | LoadError::Maps(_) => {
+                None
+            }
         }
     }
 }
