@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod pressure;
+mod sums;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +24,8 @@ use agent_ebpf::{
     owner::KernelFamily,
 };
 use serde::{Deserialize, Serialize};
+
+pub use sums::Sums;
 
 /// The id of a cgroup: the inode of its folder in the hierarchy that owns the `cpu` controller.
 /// Unique per boot within that hierarchy.
@@ -145,6 +148,9 @@ impl Account {
         self.wait_ns[cause as usize]
     }
 }
+
+/// Nanoseconds by victim and culprit.
+pub type Blame = Sums<(Party, Party)>;
 
 /// What one CPU did; open slices included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -312,7 +318,7 @@ pub struct Sample {
     pub accounts: BTreeMap<Party, Account>,
     /// `(victim, culprit)`: waited by the one while the other ran. Victims are cgroups, kernel
     /// families or [`Party::Other`]; culprits are never the victim itself.
-    pub blame: BTreeMap<(Party, Party), u64>,
+    pub blame: Blame,
     /// Cgroups that exist or did lately.
     pub cgroups: BTreeMap<CgroupId, Cgroup>,
     /// Waits in progress, longest first; `None` where they cannot be listed.

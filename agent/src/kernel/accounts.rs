@@ -11,7 +11,7 @@ use std::{
 
 use agent_ebpf::{bucket::BUCKETS, layout::Cell};
 
-use crate::sample::{Account, CgroupId, Counts, Party};
+use crate::sample::{Account, Blame, CgroupId, Counts, Party};
 
 /// Readings in which a cgroup is still reported after it went and gave its last slot back: the
 /// differences of the last interval are whole in the first of them.
@@ -23,9 +23,6 @@ const MOST: usize = 1024;
 
 /// Words of a [`Cell`].
 pub(crate) const WORDS: usize = size_of::<Cell>() / size_of::<u64>();
-
-/// Blame by victim and culprit, nanoseconds.
-pub(crate) type Blame = BTreeMap<(Party, Party), u64>;
 
 #[derive(Debug, Default)]
 struct Total {
@@ -53,6 +50,8 @@ struct Left {
 pub(crate) struct Accounts {
     parties: BTreeMap<Party, Total>,
     blame: Blame,
+    /// What it grew by since the last report.
+    grown: Vec<((Party, Party), u64)>,
 }
 
 /// What grew, of the two histograms of a party.
@@ -92,7 +91,7 @@ impl Accounts {
     /// Adds what `victim` waited while `culprit` ran. A party is no culprit of its own.
     pub(crate) fn blame(&mut self, victim: Party, culprit: Party, grown_ns: u64) {
         if victim != culprit {
-            *self.blame.entry((victim, culprit)).or_default() += grown_ns;
+            self.grown.push(((victim, culprit), grown_ns));
         }
     }
 
@@ -139,6 +138,8 @@ impl Accounts {
                 (*party, total.report(open))
             })
             .collect();
+        self.blame.add(&mut self.grown);
+        self.grown.clear();
         let blame = self.blame.clone();
         self.forget(now);
         (accounts, blame)
@@ -157,7 +158,7 @@ impl Accounts {
         }
         self.parties.insert(Party::Other, other);
         self.blame
-            .retain(|(victim, culprit), _| !gone.contains(victim) && !gone.contains(culprit));
+            .retain(|(victim, culprit)| !gone.contains(victim) && !gone.contains(culprit));
     }
 
     /// Those whose farewell is over, and of these the ones that left too long ago or are too many.
@@ -266,7 +267,7 @@ mod tests {
         let (reported, blame) = accounts.report(&none, later);
         assert_eq!(reported.keys().collect::<Vec<_>>(), [&B, &Party::Other]);
         assert_eq!(reported[&Party::Other].run_ns, 1);
-        assert_eq!(blame, Blame::from([((B, Party::Other), 6)]));
+        assert_eq!(blame, Blame::from_iter([((B, Party::Other), 6)]));
         assert!(!accounts.has(A));
     }
 

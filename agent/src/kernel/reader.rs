@@ -21,7 +21,7 @@ use super::{
     sums::{CpuReading, Sums},
     system::monotonic,
 };
-use crate::sample::{Account, CgroupId, CpuTime, Health, Party};
+use crate::sample::{Account, Blame, CgroupId, CpuTime, Health, Party};
 
 /// What one reading of the maps tells.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Reading {
     /// Accounts of all parties.
     pub accounts: BTreeMap<Party, Account>,
     /// Waited by the first while the second ran, nanoseconds.
-    pub blame: BTreeMap<(Party, Party), u64>,
+    pub blame: Blame,
     /// Without what the maps do not hold: `recursion_misses`, `kernel_run_delay_ns`.
     pub health: Health,
     /// Cgroups whose account changed since the last of these, or is open, with how long they ran

@@ -9,16 +9,14 @@ use agent_ebpf::cause::Cause;
 
 use crate::{
     model::{parties::PartyBlame, usage::Usage},
-    sample::Party,
+    sample::{Blame, Party},
 };
-
-type Pairs = BTreeMap<(Party, Party), u64>;
 
 /// Blame by victim and culprit. For each victim with a known interval it adds up to its waits for
 /// neighbours and for the kernel; what names nobody is [`Party::Other`]'s.
 pub(super) fn balanced(
-    before: &Pairs,
-    after: &Pairs,
+    before: &Blame,
+    after: &Blame,
     usage: &BTreeMap<Party, Option<Usage>>,
 ) -> Vec<PartyBlame> {
     let grown = grown(before, after);
@@ -38,17 +36,17 @@ pub(super) fn balanced(
     all
 }
 
-/// Pairs that grew, by victim. Both maps are in one order, so one walk through them is enough.
-fn grown(before: &Pairs, after: &Pairs) -> Vec<PartyBlame> {
+/// Pairs that grew, by victim. Both are in one order, so one walk through them is enough.
+fn grown(before: &Blame, after: &Blame) -> Vec<PartyBlame> {
     let mut earlier = before.iter().peekable();
     let mut grown = Vec::new();
-    for (pair, ns) in after {
+    for (pair, ns) in after.iter() {
         while earlier.next_if(|(other, _)| *other < pair).is_some() {}
         let first = earlier.next_if(|(other, _)| *other == pair);
-        let first = first.map_or(0, |(_, ns)| *ns);
+        let first = first.map_or(0, |(_, ns)| ns);
         // A pair that went backwards names nobody in this interval.
         let ns = ns.saturating_sub(first);
-        let (victim, culprit) = *pair;
+        let (victim, culprit) = pair;
         if ns > 0 && victim != culprit && culprit != Party::Other {
             grown.push(PartyBlame {
                 victim,

@@ -14,8 +14,8 @@ use agent_ebpf::{bucket::of_ns, cause::Cause, owner::KernelFamily};
 use crate::{
     model::{Identity, Kind, Labels, Model},
     sample::{
-        Abilities, Account, Bandwidth, Cgroup, CgroupId, CpuTime, Health, HostCounters, Party,
-        Quota, Sample, StealSource, ThrottleSource, WaitInProgress, disk::Disk,
+        Abilities, Account, Bandwidth, Blame, Cgroup, CgroupId, CpuTime, Health, HostCounters,
+        Party, Quota, Sample, StealSource, ThrottleSource, WaitInProgress, disk::Disk,
     },
 };
 
@@ -108,7 +108,8 @@ impl Scene {
             Party::Cgroup(_) | Party::Other => Cause::Neighbor,
         };
         self.waited(victim, cause, seconds, each);
-        *self.after.blame.entry((victim, culprit)).or_default() += ns(seconds);
+        let grown = ((victim, culprit), ns(seconds));
+        self.after.blame.add(&mut [grown]);
     }
 
     pub(crate) fn waiting(&mut self, party: Party, seconds: f64) {
@@ -197,7 +198,7 @@ fn empty(cpus: usize) -> Sample {
         },
         cpus: vec![Some(CpuTime::default()); cpus],
         accounts: BTreeMap::new(),
-        blame: BTreeMap::new(),
+        blame: Blame::default(),
         cgroups: BTreeMap::new(),
         waiting: Some(Vec::new()),
         host: HostCounters::default(),

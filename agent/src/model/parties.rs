@@ -1,6 +1,9 @@
 //! Differences between two samples, by party: the parts that rows are made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use crate::{
     model::{blame, usage::Usage},
@@ -74,20 +77,25 @@ impl Parties {
 /// counts, beyond what it had done before.
 fn usage(before: &Sample, after: &Sample) -> BTreeMap<Party, Option<Usage>> {
     let new = Account::default();
-    let mut usage: BTreeMap<Party, Option<Usage>> = after
-        .accounts
-        .iter()
-        .map(|(party, account)| {
-            let first = before.accounts.get(party).unwrap_or(&new);
-            (*party, Usage::between(first, account, after.abilities))
-        })
-        .collect();
-    let is_forgotten = |party: &Party| !after.accounts.contains_key(party);
-    if before.accounts.keys().any(is_forgotten) {
+    let mut forgotten = Vec::new();
+    let mut earlier = before.accounts.iter().peekable();
+    let mut usage = Vec::with_capacity(after.accounts.len());
+    // Both are in one order, so one walk through them is enough.
+    for (party, account) in &after.accounts {
+        forgotten.extend(iter::from_fn(|| {
+            earlier.next_if(|(other, _)| *other < party)
+        }));
+        let first = earlier.next_if(|(other, _)| *other == party);
+        let first = first.map_or(&new, |(_, first)| first);
+        usage.push((*party, Usage::between(first, account, after.abilities)));
+    }
+    forgotten.extend(earlier);
+    let mut usage: BTreeMap<_, _> = usage.into_iter().collect();
+    if !forgotten.is_empty() {
         let mut first = before.accounts.get(&Party::Other).cloned();
         let first = first.get_or_insert_default();
-        for (party, account) in &before.accounts {
-            if is_forgotten(party) && *party != Party::Other {
+        for (party, account) in forgotten {
+            if *party != Party::Other {
                 first.add(account);
                 usage.insert(*party, Some(Usage::none(after.abilities)));
             }

@@ -51,7 +51,7 @@ fn blame_that_is_ahead_of_its_cause_is_fitted_into_it() {
     let b = scene.cgroup(3, "/b.service");
     scene.waited_for(a, b, 1.0, 0.01);
     scene.waited_for(a, kernel(KernelFamily::Kworker), 0.5, 0.01);
-    scene.after.blame.insert((a, b), 2_000_000_000);
+    scene.after.blame.add(&mut [((a, b), 1_000_000_000)]);
     let entities = scene.model().entities;
     let shares: Vec<_> = entities.blame.iter().map(|b| b.ns).collect();
     assert_eq!(shares, [1_000_000_000, 500_000_000]);

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use agent_ebpf::{cause::Cause, owner::KernelFamily};
 use proptest::prelude::*;
@@ -9,8 +9,8 @@ use crate::{
         fixture::{Scene, identify},
     },
     sample::{
-        Account, CgroupId, Counts, CpuTime, Party, Quota, Sample, StealSource, ThrottleSource,
-        WaitInProgress,
+        Account, Blame, CgroupId, Counts, CpuTime, Party, Quota, Sample, StealSource,
+        ThrottleSource, WaitInProgress,
     },
 };
 
@@ -65,10 +65,9 @@ prop_compose! {
     }
 }
 
-type Blame = BTreeMap<(Party, Party), u64>;
-
 fn blame() -> impl Strategy<Value = Blame> {
-    prop::collection::btree_map((party(), party()), amount(), 0..20)
+    let pairs = prop::collection::btree_map((party(), party()), amount(), 0..20);
+    pairs.prop_map(|pairs| pairs.into_iter().collect())
 }
 
 fn cpus() -> impl Strategy<Value = Vec<Option<CpuTime>>> {
@@ -162,7 +161,7 @@ fn grown() -> impl Strategy<Value = (Sample, Sample)> {
             }
             after
                 .blame
-                .retain(|(victim, culprit), _| *victim != party && *culprit != party);
+                .retain(|(victim, culprit)| *victim != party && *culprit != party);
         }
         some_come_and_go((before, after))
     })
@@ -174,9 +173,9 @@ pub(super) fn succeeding(before: &Sample, mut after: Sample) -> Sample {
     for (party, account) in &before.accounts {
         after.accounts.entry(*party).or_default().add(account);
     }
-    for (pair, ns) in &before.blame {
-        *after.blame.entry(*pair).or_default() += ns;
-    }
+    after
+        .blame
+        .add(&mut before.blame.iter().collect::<Vec<_>>());
     let (sum, more) = (&mut after.health, &before.health);
     sum.seen += more.seen;
     sum.accounted += more.accounted;

@@ -265,7 +265,8 @@ proptest! {
             account.run_ns = run;
             account.wait_ns[0] = wait;
         }
-        scene.after.blame.values_mut().for_each(|ns| *ns = wait);
+        let pairs = scene.after.blame.iter();
+        scene.after.blame = pairs.map(|(pair, _)| (pair, wait)).collect();
         scene.after.cgroups.get_mut(&CgroupId(4)).unwrap().weight = weight;
         scene.after.cpus[0] = Some(CpuTime { run_ns: run, idle_ns: wait, ..CpuTime::default() });
         scene.after.monotonic = scene.before.monotonic + std::time::Duration::from_nanos(length);
