@@ -1,4 +1,4 @@
-//! The values of the maps and the frozen globals, the same on both sides.
+//! The values of the maps, and the tables of a host's constants, the same on both sides.
 //!
 //! Every map is a memory-mapped array: userspace reads it without a system call, and after its
 //! privileges are gone. Every structure has one writing CPU; what several CPUs write is a single
@@ -478,8 +478,8 @@ pub struct Waiting {
 /// An offset or index that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
-/// Where this kernel keeps what the programs read: byte offsets, from its BTF. What each switch
-/// needs comes first, in one cache line or two.
+/// Where this kernel keeps what the programs read: byte offsets, from its BTF. Userspace writes them
+/// into the instructions: [`crate::constants`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable, Pod)]
 pub struct Offsets {
@@ -559,7 +559,7 @@ pub struct Offsets {
     pub tg_cfs_rq: u32,
 }
 
-/// What userspace decided before it loaded the programs.
+/// What userspace decided before it loaded the programs; written likewise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroable, Pod)]
 pub struct Settings {

@@ -1,4 +1,4 @@
-//! What the kernel programs and the agent share: map layouts, causes, bucket index, baselines,
+//! What the kernel programs and the agent share: map layouts, a host's constants, causes, buckets, baselines,
 //! throttle windows and the history of a CPU.
 //!
 //! Pure and `no_std`: the same code runs in the kernel, in the agent and in property tests on the

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
@@ -309,6 +309,22 @@ pub fn map_device(
 /// Removes it.
 pub fn remove_mapped_device(control: &File, name: &str) -> io::Result<()> {
     MapperCall::of(name).make(control, DM_DEV_REMOVE)
+}
+
+/// Sets the wall clock of this machine.
+pub fn set_wall_clock(to: SystemTime) -> io::Result<()> {
+    let since = to
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_err(io::Error::other)?;
+    let time = libc::timespec {
+        tv_sec: since.as_secs().cast_signed(),
+        tv_nsec: since.subsec_nanos().into(),
+    };
+    // SAFETY: a valid structure.
+    match unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Mounts a device.

@@ -82,9 +82,13 @@ fn assert_unloaded(act: &Act, report: DiskReport<'_>) {
     let row = report.row(&act.paths[0], "read");
     let delay = DELAY.as_secs_f64();
     let count = number(&row["requests"]);
-    for quantile in ["p50_s", "p99_s", "p999_s"] {
-        report.assert_quantile(row, "device_time", quantile, delay);
-        report.assert_quantile(row, "total", quantile, delay);
+    // The device's timer may be late once: then that call was longer.
+    let longest = act.tallies[0].longest.as_secs_f64().max(delay);
+    for of in ["device_time", "total"] {
+        report.assert_quantile(row, of, "p50_s", delay);
+        for quantile in ["p99_s", "p999_s"] {
+            report.assert_quantile_within(row, of, quantile, delay..=longest);
+        }
     }
     let (queue, device) = (number(&row["queue_s"]), number(&row["device_time_s"]));
     println!("queue {queue:.6} s, device {device:.6} s");

@@ -1,6 +1,7 @@
 //! What a report says of block I/O.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
@@ -136,11 +137,22 @@ impl<'a> DiskReport<'a> {
 
     /// A quantile against the time that it must be; what the kernel needs itself comes on top.
     pub fn assert_quantile(&self, row: &Value, of: &str, quantile: &str, truth: f64) {
+        self.assert_quantile_within(row, of, quantile, truth..=truth);
+    }
+
+    /// Likewise, where the truth lies between two times.
+    pub fn assert_quantile_within(
+        &self,
+        row: &Value,
+        of: &str,
+        quantile: &str,
+        truth: RangeInclusive<f64>,
+    ) {
         let ours = number(&row[of][quantile]);
-        println!("{of} {quantile}: {ours:.6} s, truth {truth:.6} s");
+        println!("{of} {quantile}: {ours:.6} s, truth {truth:.6?} s");
         assert!(
-            ours >= truth / BUCKET && ours <= truth * 1.05 * BUCKET,
-            "{of} {quantile} is {ours} s, and must be {truth} s\n{}",
+            ours >= truth.start() / BUCKET && ours <= truth.end() * 1.05 * BUCKET,
+            "{of} {quantile} is {ours} s, and must be {truth:?} s\n{}",
             self.describe()
         );
     }
