@@ -80,3 +80,41 @@ pub(super) fn fill(object: &[u8], constants: &Constants<'_>) -> Result<Image, Im
     }
     Ok(image)
 }
+
+#[cfg(test)]
+mod tests {
+    use agent_ebpf::{
+        block::BlockOffsets,
+        layout::{Offsets, Settings},
+    };
+    use bytemuck::Zeroable as _;
+
+    use super::*;
+    use crate::kernel::load::OBJECT;
+
+    fn filled(object: &[u8]) -> Result<Image, ImageError> {
+        fill(
+            object,
+            &Constants {
+                offsets: &Offsets::zeroed(),
+                block_offsets: &BlockOffsets::zeroed(),
+                settings: &Settings::zeroed(),
+            },
+        )
+    }
+
+    #[test]
+    fn no_mark_is_left_in_the_agents_own_object() {
+        let once = filled(OBJECT).expect("the agent's own object");
+        assert_ne!(once.bytes(), OBJECT);
+        let twice = filled(once.bytes()).expect("an object");
+        assert_eq!(twice.bytes(), once.bytes());
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for bytes in [&[][..], b"no object", &OBJECT[..100]] {
+            assert!(matches!(filled(bytes), Err(ImageError::Object(_))));
+        }
+    }
+}

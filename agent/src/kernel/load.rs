@@ -28,7 +28,8 @@ use super::{
 };
 
 /// The object, built together with the agent.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/crosstalk-ebpf"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/crosstalk-ebpf"));
 
 /// Programs without which there is nothing to tell.
 pub const REQUIRED: [&str; 2] = ["sched_switch", "sched_migrate_task"];
