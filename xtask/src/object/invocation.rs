@@ -56,6 +56,7 @@ impl Invocation<'_> {
         command.env("CARGO_ENCODED_RUSTFLAGS", self.rustflags().join("\x1f"));
         // The verifier sees the whole program at once, so the compiler should as well.
         command
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
             .env("CARGO_PROFILE_RELEASE_LTO", "fat")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
             .env("CARGO_INCREMENTAL", "0");
