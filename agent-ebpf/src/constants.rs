@@ -72,9 +72,9 @@ impl Constants<'_> {
     fn word(&self, mark: u32) -> Result<u32, Unfilled> {
         let foreign = Unfilled::ForeignMark(mark);
         let table: &[u8] = match mark >> PLACE_BITS {
-            0 => bytemuck::bytes_of(self.offsets),
-            1 => bytemuck::bytes_of(self.block_offsets),
-            2 => bytemuck::bytes_of(self.settings),
+            table if table == Table::Offsets as u32 => bytemuck::bytes_of(self.offsets),
+            table if table == Table::BlockOffsets as u32 => bytemuck::bytes_of(self.block_offsets),
+            table if table == Table::Settings as u32 => bytemuck::bytes_of(self.settings),
             _ => return Err(foreign),
         };
         let byte = 4 * (mark & ((1 << PLACE_BITS) - 1)) as usize;

@@ -50,8 +50,6 @@ struct Left {
 pub(crate) struct Accounts {
     parties: BTreeMap<Party, Total>,
     blame: Blame,
-    /// What it grew by since the last report.
-    grown: Vec<((Party, Party), u64)>,
 }
 
 /// What grew, of the two histograms of a party.
@@ -88,11 +86,10 @@ impl Accounts {
         }
     }
 
-    /// Adds what `victim` waited while `culprit` ran. A party is no culprit of its own.
-    pub(crate) fn blame(&mut self, victim: Party, culprit: Party, grown_ns: u64) {
-        if victim != culprit {
-            self.grown.push(((victim, culprit), grown_ns));
-        }
+    /// Adds what victims waited while culprits ran. A party is no culprit of its own.
+    pub(crate) fn blame(&mut self, mut grown: Vec<((Party, Party), u64)>) {
+        grown.retain(|((victim, culprit), _)| victim != culprit);
+        self.blame.add(&mut grown);
     }
 
     /// Whether a party has an account.
@@ -138,8 +135,6 @@ impl Accounts {
                 (*party, total.report(open))
             })
             .collect();
-        self.blame.add(&mut self.grown);
-        self.grown.clear();
         let blame = self.blame.clone();
         self.forget(now);
         (accounts, blame)
@@ -253,9 +248,7 @@ mod tests {
         for party in [A, B] {
             accounts.add(party, &ran(1));
         }
-        accounts.blame(A, B, 5);
-        accounts.blame(B, Party::Other, 6);
-        accounts.blame(A, A, 9);
+        accounts.blame(vec![((A, B), 5), ((B, Party::Other), 6), ((A, A), 9)]);
         accounts.leave(A, NOW);
         accounts.scanned(|id| Party::Cgroup(id) != A);
         let none = BTreeMap::new();

@@ -185,6 +185,7 @@ impl Reader {
             accounts,
             ..
         } = self;
+        let mut grown = Vec::new();
         let is_stale = |owner| matches!(slots.whose(owner), Whose::Past(_) | Whose::Forgotten);
         pairs.read(maps, is_stale, |victim, culprit, ns| {
             let party = |owner| match slots.whose(owner) {
@@ -195,12 +196,13 @@ impl Reader {
             };
             match (party(victim), party(culprit)) {
                 (Some(victim), Some(culprit)) => {
-                    accounts.blame(victim, culprit, ns);
+                    grown.push(((victim, culprit), ns));
                     Fate::Counted
                 }
                 _ => Fate::Later,
             }
         });
+        accounts.blame(grown);
     }
 
     fn note_active(&mut self, moved: &BTreeSet<u32>) {
