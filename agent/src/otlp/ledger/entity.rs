@@ -229,7 +229,9 @@ impl Entity {
                 series.begin_anew(told.now);
             }
         }
-        if told.life != self.life {
+        // It may have been there again since, and have gone again.
+        let is_of_this_life = told.now >= self.last;
+        if told.life != self.life || !is_of_this_life {
             return false;
         }
         match self.life {

@@ -173,6 +173,32 @@ fn whoever_comes_back_after_its_end_begins_anew() {
 }
 
 #[test]
+fn an_answer_to_an_earlier_end_does_not_end_the_next_life() {
+    let id = crate::sample::CgroupId(2);
+    let mut course = Course::new(Limits::default());
+    let job = course.cgroup(2, "/job.service");
+    course.scene.ran(job, 1.0);
+    course.step();
+    let cgroup = course.scene.after.cgroups.remove(&id).unwrap();
+    course.step();
+    course.step();
+    let answered: Vec<_> = encode::parts(&course.ledger).map(told_of).collect();
+    // It comes back, works and goes before the answer is there.
+    course.scene.after.cgroups.insert(id, cgroup);
+    course.scene.ran(job, 0.5);
+    course.step();
+    course.scene.after.cgroups.remove(&id);
+    course.step();
+    course.step();
+    for (whose, told) in answered {
+        course.ledger.taken(&whose, told);
+    }
+    let told: Vec<Life> = course.take().into_iter().map(|(_, life)| life).collect();
+    assert_eq!(told, [Life::Ending]);
+    assert_eq!(course.totals("/job.service", RUN)[&vec![]], 1_500_000_000);
+}
+
+#[test]
 fn a_clock_that_is_set_begins_all_series_anew() {
     for hours in [-1i64, 1] {
         let mut course = Course::new(Limits::default());
