@@ -9,6 +9,7 @@
     reason = "a test helper that panics is a failed test"
 )]
 
+pub mod accord;
 pub mod agent;
 pub mod capability;
 pub mod certificates;

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
+use tests::accord::{assert_run_time, assert_waits};
 use tests::capability::{emulated, test_cpu, unsupported};
 use tests::cgroup::Cgroup;
 use tests::load::{Load, Plan};
@@ -45,17 +46,9 @@ fn pair(group: &Cgroup) -> Load {
     Plan::new(shape, group).start().expect("the load starts")
 }
 
-fn assert_true(seen: &Observation, group: &Cgroup) {
-    let (path, truth) = (group.path(), seen.truth(group));
-    let (wait, run) = (seen.report.wait(&path), seen.report.figure(&path, "run_s"));
-    let details = seen.report.describe(&path);
-    println!("wait {wait:.6} s, run {run:.6} s; schedstat {truth:?}");
-    let (phantoms, slack) = (seen.report.phantoms(), 0.001 * truth.wait_s() + 0.001);
-    let within = wait <= truth.wait_s() + slack && wait + phantoms >= truth.wait_s() - slack;
-    assert!(within, "wait {wait} s, schedstat {truth:?}\n{details}");
-    let steal = seen.report.cpu(&path)["steal_s"].as_f64().unwrap_or(0.0);
-    let close = (run - truth.run_s()).abs() <= 0.005 * truth.run_s() + steal;
-    assert!(close, "run {run} s, schedstat {truth:?}\n{details}");
+fn assert_true(name: &str, seen: &Observation, group: &Cgroup) {
+    assert_waits(name, seen, group);
+    assert_run_time(name, seen, group);
     assert_sane(&seen.report.0, "");
 }
 
@@ -101,7 +94,7 @@ fn a_cpu_goes_off_line_and_comes_back() {
         cpu.set(true).expect("a CPU that comes back");
     });
     assert_length(&seen.report, time);
-    assert_true(&seen, &group);
+    assert_true("a CPU off-line", &seen, &group);
     // While there was one CPU, one of the two waited for the other.
     let (path, moment) = (group.path(), MOMENT.as_secs_f64());
     let own = seen.report.cause(&path, "self");
@@ -130,5 +123,5 @@ fn the_wall_clock_is_set_back_and_forth() {
         }
     });
     assert_length(&seen.report, time);
-    assert_true(&seen, &group);
+    assert_true("a clock that is set", &seen, &group);
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tests::capability::{leaving_moment, steal_outside_run_time, test_cpu, unsupported};
+use tests::accord::{assert_run_time, assert_waits, slack};
+use tests::capability::{test_cpu, unsupported};
 use tests::cgroup::Cgroup;
 use tests::load::{Plan, Policy};
 use tests::report::CAUSES;
@@ -76,62 +77,6 @@ fn check(case: Case) {
     }
     assert_known(case.name, &seen, &cgroup, case.unknown);
     assert_events(&seen);
-}
-
-/// A few microseconds a thread: the last switch before rest is booked by the kernel after the tracepoint.
-fn slack(seen: &Observation, group: &Cgroup) -> f64 {
-    5e-6 * seen.threads(group) as f64
-}
-
-fn assert_waits(name: &str, seen: &Observation, group: &Cgroup) {
-    let (ours, truth) = (seen.report.wait(&group.path()), seen.truth(group).wait_s());
-    // The report says when the kernel kept switches from its program: then a short-lived task's last wait may lack.
-    let missed = seen.report.accounting("missed") > 0.0;
-    let part = if missed { 0.005 } else { 0.001 };
-    let (phantoms, tolerance) = (seen.report.phantoms(), part * truth + slack(seen, group));
-    let within = ours <= truth + tolerance && ours + phantoms >= truth - tolerance;
-    let details = seen.report.describe(&group.path());
-    assert!(
-        within,
-        "{name}: waits {ours} s (+ {phantoms} s of phantoms), schedstat {truth} s\n{details}"
-    );
-    let (waits, slices) = (
-        seen.report.figure(&group.path(), "waits"),
-        seen.truth(group).slices as f64,
-    );
-    // A phantom is a wait to the kernel as well; how many there were is known for the whole host.
-    let phantoms = seen.report.accounting("phantoms");
-    let slack = 0.001 * slices + 2.0 * seen.threads(group) as f64;
-    let within = waits <= slices + slack && waits + phantoms >= slices - slack;
-    assert!(
-        within,
-        "{name}: {waits} waits, schedstat counted {slices}\n{details}"
-    );
-}
-
-/// How long a task may run while others wait, in seconds: a slice, and the tick that ends it.
-const LONGEST_SLICE: f64 = 4e-3;
-
-fn assert_run_time(name: &str, seen: &Observation, group: &Cgroup) {
-    let path = group.path();
-    let run = seen.report.figure(&path, "run_s");
-    let steal = seen.report.cpu(&path)["steal_s"].as_f64().unwrap_or(0.0);
-    let ours = if steal_outside_run_time() {
-        run
-    } else {
-        run + steal
-    };
-    let truth = seen.truth(group).run_s();
-    let moments = leaving_moment() * seen.truth(group).slices as f64;
-    // A switch that the kernel kept from the program leaves at most one slice with the task before.
-    let missed = LONGEST_SLICE * seen.report.accounting("missed");
-    let slack = 0.001 * truth + slack(seen, group) + missed;
-    let within = ours >= truth - slack && ours <= truth + slack + moments;
-    assert!(
-        within,
-        "{name}: run {run} s, steal {steal} s, schedstat {truth} s\n{}",
-        seen.report.describe(&path)
-    );
 }
 
 /// The parts add up to the whole, and blame to the causes that it details.

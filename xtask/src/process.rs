@@ -2,9 +2,9 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -38,14 +38,36 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
 /// Runs a command and hands over each line of its standard output as it comes.
 pub(crate) fn stream(
     command: &mut Command,
+    on_line: impl FnMut(&str) -> Result<()>,
+) -> Result<ExitStatus> {
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    command.stdout(writer);
+    read_lines(command, reader, on_line)
+}
+
+/// The same with its standard error, in the order in which it wrote both.
+pub(crate) fn stream_all(
+    command: &mut Command,
+    on_line: impl FnMut(&str) -> Result<()>,
+) -> Result<ExitStatus> {
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let error = writer.try_clone().context("cannot make a pipe")?;
+    command.stdout(writer).stderr(error);
+    read_lines(command, reader, on_line)
+}
+
+fn read_lines(
+    command: &mut Command,
+    reader: PipeReader,
     mut on_line: impl FnMut(&str) -> Result<()>,
 ) -> Result<ExitStatus> {
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .spawn()
         .with_context(|| cannot_start(command))?;
-    let read = read_lines(&mut child, &mut on_line);
+    // The command holds the pipe's other end; while it does the lines have no end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let read = each_line(reader, &mut on_line);
     if read.is_err() {
         // It may have ended by itself already.
         let _ = child.kill();
@@ -56,11 +78,8 @@ pub(crate) fn stream(
     read.map(|()| status)
 }
 
-fn read_lines(child: &mut Child, on_line: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let Some(stdout) = child.stdout.take() else {
-        return Ok(());
-    };
-    let mut reader = BufReader::new(stdout);
+fn each_line(reader: PipeReader, on_line: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let mut reader = BufReader::new(reader);
     let mut bytes = Vec::new();
     while reader
         .read_until(b'\n', &mut bytes)

@@ -28,7 +28,10 @@ pub(crate) fn verdict(tally: &Tally) -> ExitCode {
         println!("\nfailed:");
     }
     for failure in &tally.failures {
-        println!("    {failure}");
+        println!("    {}", failure.what);
+        for line in &failure.said {
+            println!("        {line}");
+        }
     }
     print!("\n{} passed, {} failed", tally.passed, tally.failed);
     match tally.unsupported.len() {

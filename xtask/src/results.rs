@@ -1,6 +1,6 @@
 //! What test programs print, read line by line: libtest's results, and what could not be tested on a kernel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::process::Command;
 
@@ -17,6 +17,15 @@ pub(crate) struct Unsupported {
     pub(crate) capability: String,
 }
 
+/// Something that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The test, or the sentence that says it all.
+    pub(crate) what: String,
+    /// What the test said when it gave up, as far as it was short.
+    pub(crate) said: Vec<String>,
+}
+
 /// Sum of some test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -24,8 +33,8 @@ pub(crate) struct Tally {
     pub(crate) passed: u32,
     /// Tests that failed, and programs that broke off.
     pub(crate) failed: u32,
-    /// Names of what failed.
-    pub(crate) failures: Vec<String>,
+    /// What failed.
+    pub(crate) failures: Vec<Failure>,
     /// What could not be tested.
     pub(crate) unsupported: Vec<Unsupported>,
 }
@@ -34,7 +43,17 @@ impl Tally {
     /// Counts something that is not a libtest test.
     pub(crate) fn fail(&mut self, what: impl Into<String>) {
         self.failed += 1;
-        self.failures.push(what.into());
+        self.failures.push(Failure {
+            what: what.into(),
+            said: Vec::new(),
+        });
+    }
+
+    /// Says of all failures where they happened.
+    pub(crate) fn place(&mut self, place: &str) {
+        for failure in &mut self.failures {
+            failure.what.insert_str(0, &format!("{place}: "));
+        }
     }
 
     /// How many tests ran.
@@ -55,7 +74,7 @@ impl AddAssign for Tally {
 /// Runs a command that prints libtest's results, shows them and counts them.
 pub(crate) fn of(command: &mut Command, name: &str) -> Result<Tally> {
     let mut reader = Reader::default();
-    let status = process::stream(command, |line| {
+    let status = process::stream_all(command, |line| {
         println!("{line}");
         reader.line(line);
         Ok(())
@@ -74,6 +93,7 @@ pub(crate) struct Reader {
     /// Whether a program has begun its tests and not summed them up yet.
     running: bool,
     in_failures: bool,
+    panics: Panics,
     /// Of `tally.unsupported`, what the programs before told.
     summed_up: usize,
 }
@@ -81,6 +101,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Takes the next line.
     pub(crate) fn line(&mut self, line: &str) {
+        self.panics.line(line);
         // Without capturing, what a test prints first continues libtest's own `test name ... `.
         if let Some((_, told)) = line.split_once("UNSUPPORTED ") {
             self.unsupported(told);
@@ -91,8 +112,10 @@ impl Reader {
         {
             self.running = true;
         } else if line == "failures:" {
-            // It comes twice, first with the output of each test: only the last list holds nothing but names.
             self.in_failures = true;
+        } else if line.starts_with("---- ") {
+            // It comes twice, first with the output of each test.
+            self.in_failures = false;
         } else if self.in_failures
             && let Some(name) = line.strip_prefix("    ")
         {
@@ -135,9 +158,66 @@ impl Reader {
     }
 
     fn name_failure(&mut self, name: &str) {
-        if !name.contains(' ') && !self.tally.failures.iter().any(|known| known == name) {
-            self.tally.failures.push(name.to_owned());
+        if !self.tally.failures.iter().any(|known| known.what == name) {
+            self.tally.failures.push(Failure {
+                what: name.to_owned(),
+                said: self.panics.of(name),
+            });
         }
+    }
+}
+
+/// Lines of a panic that are kept, and how much of each: enough to know what happened, of a report or of a list of
+/// thousands too.
+const SAID_LINES: usize = 12;
+const SAID_LENGTH: usize = 300;
+
+/// What tests say when they panic.
+#[derive(Default)]
+struct Panics {
+    /// The test that runs now, where one after the other does.
+    test: String,
+    /// Where the panic that is being told belongs.
+    open: Option<String>,
+    by_test: BTreeMap<String, Vec<String>>,
+}
+
+impl Panics {
+    fn line(&mut self, line: &str) {
+        let named = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "));
+        if let Some((name, _)) = named {
+            name.clone_into(&mut self.test);
+        }
+        if let Some((before, said)) = line.split_once(" panicked at ") {
+            let (_, thread) = before.split_once("thread '").unwrap_or_default();
+            let (thread, _) = thread.split_once('\'').unwrap_or((thread, ""));
+            // A single test at a time runs in the main thread; one may start threads without a name.
+            let is_own = !matches!(thread, "main" | "" | "<unnamed>");
+            let test = if is_own { thread } else { &self.test };
+            self.open = Some(test.to_owned());
+            self.keep(said);
+            return;
+        }
+        let ends = ["note: ", "stack backtrace:", "test ", "---- "];
+        if line.is_empty() || line == "FAILED" || ends.iter().any(|end| line.starts_with(end)) {
+            self.open = None;
+        } else {
+            self.keep(line);
+        }
+    }
+
+    fn keep(&mut self, line: &str) {
+        let Some(test) = &self.open else { return };
+        let said = self.by_test.entry(test.clone()).or_default();
+        if said.len() < SAID_LINES {
+            said.push(line.chars().take(SAID_LENGTH).collect());
+        }
+    }
+
+    fn of(&mut self, test: &str) -> Vec<String> {
+        self.by_test.remove(test).unwrap_or_default()
     }
 }
 
@@ -171,17 +251,43 @@ mod tests {
         );
     }
 
+    fn failure(what: &str, said: &[&str]) -> Failure {
+        Failure {
+            what: what.into(),
+            said: said.iter().copied().map(str::to_owned).collect(),
+        }
+    }
+
     #[test]
-    fn failures_are_named_once() {
-        let output = "running 2 tests\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n    at some::frame with words\n\n\
+    fn failures_are_named_once_with_what_they_said() {
+        let output = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n\n\
+                      thread 'b' (7) panicked at some.rs:3:5:\nassertion failed\nminimal = [\n    (\n    ),\n]\n\
+                      stack backtrace:\n    at some::frame with words\n\n\
                       failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; finished in 0.00s\n    not a test\n";
+        let said = [
+            "some.rs:3:5:",
+            "assertion failed",
+            "minimal = [",
+            "    (",
+            "    ),",
+            "]",
+        ];
         let expected = Tally {
             passed: 1,
             failed: 1,
-            failures: vec!["b".into()],
+            failures: vec![failure("b", &said)],
             ..Tally::default()
         };
         assert_eq!(read(output), expected);
+    }
+
+    #[test]
+    fn what_a_test_in_the_main_thread_said_is_known() {
+        let output = "running 2 tests\ntest a ... it ran\nok\ntest b ... it ran for 3 s\n\
+                      thread 'main' (7) panicked at some.rs:3:5:\ntoo long\nnote: run with a backtrace\nFAILED\n\n\
+                      failures:\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n";
+        let expected = vec![failure("b", &["some.rs:3:5:", "too long"])];
+        assert_eq!(read(output).failures, expected);
     }
 
     #[test]

@@ -115,9 +115,7 @@ impl Step {
             tally.fail(format!("{error:#}"));
             tally
         });
-        for failure in &mut tally.failures {
-            failure.insert_str(0, &format!("{}: ", self.title));
-        }
+        tally.place(self.title);
         let verdict = if tally.failed == 0 { "ok" } else { "FAILED" };
         println!(
             "== {}: {verdict}  [{}]",

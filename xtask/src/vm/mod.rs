@@ -150,9 +150,7 @@ fn boot(vm: &Path, kernel: Kernel, programs: &Programs, kit: &Kit, options: &Opt
         println!("{name:>5} | {error:#}");
         row.tally.fail(format!("{error:#}"));
     }
-    for failure in &mut row.tally.failures {
-        failure.insert_str(0, &format!("kernel {name}: "));
-    }
+    row.tally.place(&format!("kernel {name}"));
     row.took = start.elapsed();
     println!(
         "{name:>5} | done: {} passed, {} failed, {} unsupported; booted in {}, all in {}",
@@ -391,7 +389,8 @@ mod tests {
             },
         ];
         let tally = tally(&lines);
-        let failures = vec!["kernel_a broke off with status 139".to_owned()];
-        assert_eq!((tally.failed, tally.failures), (1, failures));
+        let what: Vec<&str> = tally.failures.iter().map(|one| &*one.what).collect();
+        assert_eq!(tally.failed, 1);
+        assert_eq!(what, ["kernel_a broke off with status 139"]);
     }
 }
