@@ -105,6 +105,7 @@ pub(crate) extern "C" fn arrive_late(number: u32) -> u32 {
     cpu.open_owner = late.owner;
     let arrival = Arrival {
         pid: late.pid,
+        task: None,
         owner: Owner(late.owner),
         at: late.arrived,
         total: late.run_delay,
@@ -260,6 +261,7 @@ fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: 
     };
     let arrival = Arrival {
         pid,
+        task: Some(next),
         owner,
         at: now,
         total: next.run_delay() + here,
@@ -275,6 +277,8 @@ fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: 
 /// A task that comes to run on a CPU.
 struct Arrival {
     pid: u32,
+    /// Where it is at hand.
+    task: Option<Task>,
     owner: Owner,
     /// When, in the run queue's clock.
     at: u64,
@@ -307,6 +311,12 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
     if replaced.evicts {
         cold_path();
         cpu.baselines_lost += 1;
+    }
+    if replaced.old.is_none()
+        && let Some(task) = arrival.task
+    {
+        cold_path();
+        keep_owner(&mut set, cpu, task, pid, owner);
     }
     let baseline = baseline_or_first(replaced.old, arrival.is_new, before);
     if baseline & (SUSPECT | MOVED) == 0 && !arrival.is_queued && before == baseline {
@@ -399,10 +409,16 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
     }
     cold_path();
     let owner = find_owner(task, number);
-    if owner != Owner::OTHER {
-        set.keep_owner(pid, group, owner);
-    }
+    keep_owner(&mut set, cpu, task, pid, owner);
     owner
+}
+
+/// Keeps the owner of a task that has an entry, unless a slot may come free for it.
+#[inline(always)]
+fn keep_owner(set: &mut baseline::Set, mut cpu: Value<Cpu>, task: Task, pid: u32, owner: Owner) {
+    if owner != Owner::OTHER {
+        set.keep_owner(pid, task.group_mark(&mut cpu.address), owner);
+    }
 }
 
 /// Whose time a task's is, by its cgroup.

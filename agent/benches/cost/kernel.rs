@@ -4,7 +4,10 @@
 //! `runqlat`. The statistics take time themselves, which each program bears alike: what counts is
 //! the difference to the empty one.
 
-use std::{process, thread, time::Duration};
+use std::{
+    process, thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
@@ -124,9 +127,12 @@ fn ours(number: usize, settle: Duration, window: Duration) -> Result<Window> {
         .is_multiple_of(2)
         .then(Empty::at_switches)
         .transpose()?;
-    let observer = Observer::start()?;
+    let mut observer = Observer::start()?;
     let last = (first.is_none()).then(Empty::at_switches).transpose()?;
-    let found = watch(&[own], settle, window)?;
+    let found = watch(&[own], [settle, window], || {
+        observer.sample()?;
+        Ok(())
+    })?;
     drop((first, last, observer));
     Ok(found)
 }
@@ -139,16 +145,21 @@ fn peer(number: usize, settle: Duration, window: Duration) -> Result<Window> {
         .transpose()?;
     let runqlat = Peer::start(&RUNQLAT)?;
     let last = (first.is_none()).then(Empty::at_switches).transpose()?;
-    let found = watch(&[own, runqlat.id()], settle, window)?;
+    let found = watch(&[own, runqlat.id()], [settle, window], || Ok(()))?;
     drop((first, last, runqlat));
     Ok(found)
 }
 
-fn watch(processes: &[u32], settle: Duration, window: Duration) -> Result<Window> {
+/// `read` is done once a second, as whoever reads the maps does.
+fn watch(
+    processes: &[u32],
+    [settle, window]: [Duration; 2],
+    mut read: impl FnMut() -> Result<()>,
+) -> Result<Window> {
     // What turns up first, new slots and baselines, is not what lasts.
-    thread::sleep(settle);
-    let (before, start) = (all_counts(processes)?, std::time::Instant::now());
-    thread::sleep(window);
+    pass(settle, &mut read)?;
+    let (before, start) = (all_counts(processes)?, Instant::now());
+    pass(window, &mut read)?;
     let (after, length) = (all_counts(processes)?, start.elapsed());
     let names = names();
     let grown = |wanted: &dyn Fn(&str) -> bool| {
@@ -168,6 +179,17 @@ fn watch(processes: &[u32], settle: Duration, window: Duration) -> Result<Window
         other: grown(&|name| name == MIGRATE || name.starts_with(WAKEUP)),
         length,
     })
+}
+
+fn pass(time: Duration, read: &mut impl FnMut() -> Result<()>) -> Result<()> {
+    let end = Instant::now() + time;
+    while let left = end.saturating_duration_since(Instant::now())
+        && !left.is_zero()
+    {
+        read()?;
+        thread::sleep(left.min(Duration::from_secs(1)));
+    }
+    Ok(())
 }
 
 fn tell(load: &str, rounds: &[Round], is_hot: bool) {
