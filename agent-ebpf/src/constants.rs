@@ -6,6 +6,8 @@
 //! kernel structure is one instruction, without memory of its own to look at; to the verifier it is
 //! a constant, and what a kernel lacks is removed as dead code.
 
+use core::fmt;
+
 use crate::{
     block::BlockOffsets,
     layout::{ABSENT, Offsets, Settings},
@@ -67,6 +69,24 @@ pub enum Unfilled {
     /// A member of a structure is beyond the reach of a load: its offset.
     TooFar(u32),
 }
+
+impl fmt::Display for Unfilled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfilled::ForeignMark(mark) => write!(
+                f,
+                "the kernel object asks for a constant that this agent does not have ({mark:#x})"
+            ),
+            Unfilled::TooFar(offset) => write!(
+                f,
+                "a member of one of this kernel's structures is {offset} bytes from its start: the \
+                 programs reach 32,767"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Unfilled {}
 
 impl Constants<'_> {
     fn word(&self, mark: u32) -> Result<u32, Unfilled> {

@@ -10,24 +10,9 @@ pub enum ImageError {
     /// It is no object.
     #[error("cannot read the kernel object: {0}")]
     Object(#[from] object::Error),
-    /// It was built for another agent.
-    #[error("the kernel object asks for a constant that this agent does not have ({0:#x})")]
-    ForeignMark(u32),
-    /// A structure of the kernel is too large.
-    #[error(
-        "a member of one of this kernel's structures is {0} bytes from its start: the programs \
-         reach 32,767"
-    )]
-    TooFar(u32),
-}
-
-impl From<Unfilled> for ImageError {
-    fn from(unfilled: Unfilled) -> Self {
-        match unfilled {
-            Unfilled::ForeignMark(mark) => ImageError::ForeignMark(mark),
-            Unfilled::TooFar(offset) => ImageError::TooFar(offset),
-        }
-    }
+    /// It was built for another agent, or cannot hold a constant of this kernel.
+    #[error(transparent)]
+    Constants(#[from] Unfilled),
 }
 
 /// An object to load, aligned as its tables need it.
@@ -63,18 +48,15 @@ pub(super) fn fill(object: &[u8], constants: &Constants<'_>) -> Result<Image, Im
     for section in object::File::parse(image.bytes())?.sections() {
         if let SectionFlags::Elf { sh_flags } = section.flags()
             && sh_flags & u64::from(SHF_EXECINSTR) != 0
-            && let Some((start, length)) = section.file_range()
+            && let Some((start, _)) = section.file_range()
         {
-            texts.push((start, length));
+            texts.push((start, section.data()?.len()));
         }
     }
     for (start, length) in texts {
-        let range = usize::try_from(start)
-            .ok()
-            .zip(usize::try_from(length).ok());
-        let text =
-            range.and_then(|(start, length)| image.bytes_mut().get_mut(start..)?.get_mut(..length));
-        if let Some(text) = text {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let text = image.bytes_mut().get_mut(start..);
+        if let Some(text) = text.and_then(|rest| rest.get_mut(..length)) {
             constants::fill(text, constants)?;
         }
     }
@@ -113,8 +95,31 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        for bytes in [&[][..], b"no object", &OBJECT[..100]] {
+        for bytes in [&[][..], b"no object", &OBJECT[..100], &OBJECT[..5_000]] {
             assert!(matches!(filled(bytes), Err(ImageError::Object(_))));
         }
+    }
+
+    #[test]
+    fn instructions_beyond_the_end_are_refused() {
+        // Fields of the ELF header, and of each section's.
+        const TABLE: usize = 0x28;
+        const COUNT: usize = 0x3c;
+        const SECTION: usize = 64;
+        const FLAGS: usize = 8;
+        const SIZE: usize = 32;
+        let mut object = OBJECT.to_vec();
+        let word = |object: &[u8], at: usize| {
+            let bytes = object[at..].first_chunk().expect("8 bytes");
+            usize::try_from(u64::from_le_bytes(*bytes)).expect("a size")
+        };
+        let table = word(&object, TABLE);
+        let count = usize::from(u16::from_le_bytes([object[COUNT], object[COUNT + 1]]));
+        for section in (0..count).map(|number| table + SECTION * number) {
+            if word(&object, section + FLAGS) & SHF_EXECINSTR as usize != 0 {
+                object[section + SIZE..][..8].copy_from_slice(&(1u64 << 40).to_le_bytes());
+            }
+        }
+        assert!(matches!(filled(&object), Err(ImageError::Object(_))));
     }
 }
