@@ -316,7 +316,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
         && let Some(task) = arrival.task
     {
         cold_path();
-        keep_owner(&mut set, cpu, task, pid, owner);
+        find_and_keep_owner(&mut set, cpu, task, number, pid);
     }
     let baseline = baseline_or_first(replaced.old, arrival.is_new, before);
     if baseline & (SUSPECT | MOVED) == 0 && !arrival.is_queued && before == baseline {
@@ -408,17 +408,25 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
         return owner;
     }
     cold_path();
-    let owner = find_owner(task, number);
-    keep_owner(&mut set, cpu, task, pid, owner);
-    owner
+    find_and_keep_owner(&mut set, cpu, task, number, pid)
 }
 
-/// Keeps the owner of a task that has an entry, unless a slot may come free for it.
+/// Keeps what it finds for a task that has an entry, unless a slot may come free for it.
 #[inline(always)]
-fn keep_owner(set: &mut baseline::Set, mut cpu: Value<Cpu>, task: Task, pid: u32, owner: Owner) {
+fn find_and_keep_owner(
+    set: &mut baseline::Set,
+    mut cpu: Value<Cpu>,
+    task: Task,
+    number: u32,
+    pid: u32,
+) -> Owner {
+    // First the mark: of a task that is moved meanwhile it is an old one, which is not believed.
+    let group = task.group_mark(&mut cpu.address);
+    let owner = find_owner(task, number);
     if owner != Owner::OTHER {
-        set.keep_owner(pid, task.group_mark(&mut cpu.address), owner);
+        set.keep_owner(pid, group, owner);
     }
+    owner
 }
 
 /// Whose time a task's is, by its cgroup.

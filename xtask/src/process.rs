@@ -4,7 +4,10 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -56,10 +59,13 @@ pub(crate) fn stream_all(
     read_lines(command, reader, on_line)
 }
 
+/// How long the lines of a command are read when it has ended: what it left behind may hold the pipe for ever.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 fn read_lines(
     command: &mut Command,
     reader: PipeReader,
-    mut on_line: impl FnMut(&str) -> Result<()>,
+    on_line: impl FnMut(&str) -> Result<()>,
 ) -> Result<ExitStatus> {
     let mut child = command
         .stdin(Stdio::null())
@@ -67,29 +73,48 @@ fn read_lines(
         .with_context(|| cannot_start(command))?;
     // The command holds the pipe's other end; while it does the lines have no end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let read = each_line(reader, &mut on_line);
-    if read.is_err() {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || send_lines(reader, &sender));
+    let heard = hear(&lines, &mut child, on_line);
+    if heard.is_err() {
         // It may have ended by itself already.
         let _ = child.kill();
     }
     let status = child
         .wait()
         .with_context(|| format!("cannot wait for `{}`", line(command)))?;
-    read.map(|()| status)
+    heard.map(|()| status)
 }
 
-fn each_line(reader: PipeReader, on_line: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let mut reader = BufReader::new(reader);
-    let mut bytes = Vec::new();
-    while reader
-        .read_until(b'\n', &mut bytes)
-        .context("cannot read what a child process printed")?
-        > 0
-    {
-        on_line(String::from_utf8_lossy(&bytes).trim_end())?;
-        bytes.clear();
+fn hear(
+    lines: &mpsc::Receiver<std::io::Result<String>>,
+    child: &mut Child,
+    mut on_line: impl FnMut(&str) -> Result<()>,
+) -> Result<()> {
+    let mut ended: Option<Instant> = None;
+    while ended.is_none_or(|ended| ended.elapsed() < LAST_WORDS) {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => on_line(&line.context("cannot read what a child process printed")?)?,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if ended.is_none() {
+            let status = child
+                .try_wait()
+                .context("cannot wait for a child process")?;
+            ended = status.map(|_| Instant::now());
+        }
     }
     Ok(())
+}
+
+fn send_lines(reader: PipeReader, lines: &mpsc::Sender<std::io::Result<String>>) {
+    for line in BufReader::new(reader).split(b'\n') {
+        let text = line.map(|line| String::from_utf8_lossy(&line).trim_end().to_owned());
+        if lines.send(text).is_err() {
+            return;
+        }
+    }
 }
 
 /// Fails unless the command ended well.
@@ -139,4 +164,34 @@ pub(crate) fn line(command: &Command) -> String {
 
 fn cannot_start(command: &Command) -> String {
     format!("cannot start `{}`", line(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(script: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let status = stream_all(&mut command, |line| {
+            lines.push(line.to_owned());
+            Ok(())
+        });
+        assert!(status.expect("a shell").success());
+        lines
+    }
+
+    #[test]
+    fn both_outputs_come_in_their_order() {
+        let script = "echo a; echo b >&2; printf c";
+        assert_eq!(lines(script), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_does_not_hold_it_up() {
+        let start = Instant::now();
+        assert_eq!(lines("echo a; (sleep 20; sleep 20) & echo b"), ["a", "b"]);
+        assert!(start.elapsed() < Duration::from_secs(19));
+    }
 }

@@ -81,7 +81,7 @@ pub(crate) fn of(command: &mut Command, name: &str) -> Result<Tally> {
     })?;
     let complete = reader.end();
     if !complete || (!status.success() && reader.tally.failed == 0) {
-        reader.fail(format!("{name} broke off ({status})"));
+        reader.break_off(&format!("{name} broke off ({status})"));
     }
     Ok(reader.finish())
 }
@@ -111,6 +111,7 @@ impl Reader {
             && (line.ends_with(" tests") || line.ends_with(" test"))
         {
             self.running = true;
+            self.panics = Panics::default();
         } else if line == "failures:" {
             self.in_failures = true;
         } else if line.starts_with("---- ") {
@@ -131,6 +132,16 @@ impl Reader {
     /// All results.
     pub(crate) fn finish(self) -> Tally {
         self.tally
+    }
+
+    /// The program that printed the last lines did not end its tests.
+    pub(crate) fn break_off(&mut self, how: &str) {
+        let test = std::mem::take(&mut self.panics.test);
+        self.tally.failed += 1;
+        self.tally.failures.push(Failure {
+            what: format!("{how}, last in {test}"),
+            said: self.panics.of(&test),
+        });
     }
 
     /// For what the reader cannot see in the lines.
@@ -175,42 +186,37 @@ const SAID_LENGTH: usize = 300;
 /// What tests say when they panic.
 #[derive(Default)]
 struct Panics {
-    /// The test that runs now, where one after the other does.
+    /// The test that runs now, where one after the other does, or whose output this is.
     test: String,
-    /// Where the panic that is being told belongs.
-    open: Option<String>,
+    /// Whether a panic is being told.
+    is_open: bool,
     by_test: BTreeMap<String, Vec<String>>,
 }
 
 impl Panics {
     fn line(&mut self, line: &str) {
-        let named = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.split_once(" ... "));
-        if let Some((name, _)) = named {
+        if let Some(name) = begun(line) {
             name.clone_into(&mut self.test);
         }
-        if let Some((before, said)) = line.split_once(" panicked at ") {
-            let (_, thread) = before.split_once("thread '").unwrap_or_default();
-            let (thread, _) = thread.split_once('\'').unwrap_or((thread, ""));
-            // A single test at a time runs in the main thread; one may start threads without a name.
-            let is_own = !matches!(thread, "main" | "" | "<unnamed>");
-            let test = if is_own { thread } else { &self.test };
-            self.open = Some(test.to_owned());
+        if let Some((_, said)) = line.split_once(" panicked at ") {
+            // A test may start threads; whatever their names, they are its own.
+            self.is_open = true;
             self.keep(said);
             return;
         }
         let ends = ["note: ", "stack backtrace:", "test ", "---- "];
         if line.is_empty() || line == "FAILED" || ends.iter().any(|end| line.starts_with(end)) {
-            self.open = None;
+            self.is_open = false;
         } else {
             self.keep(line);
         }
     }
 
     fn keep(&mut self, line: &str) {
-        let Some(test) = &self.open else { return };
-        let said = self.by_test.entry(test.clone()).or_default();
+        if !self.is_open {
+            return;
+        }
+        let said = self.by_test.entry(self.test.clone()).or_default();
         if said.len() < SAID_LINES {
             said.push(line.chars().take(SAID_LENGTH).collect());
         }
@@ -219,6 +225,19 @@ impl Panics {
     fn of(&mut self, test: &str) -> Vec<String> {
         self.by_test.remove(test).unwrap_or_default()
     }
+}
+
+/// The test that begins, or whose output begins, with this line. Without capturing its name and its result are in one
+/// line, unless it prints something in between.
+fn begun(line: &str) -> Option<&str> {
+    let section = line.strip_prefix("---- ");
+    if let Some(name) = section.and_then(|rest| rest.strip_suffix(" stdout ----")) {
+        return Some(name);
+    }
+    let line = line.strip_prefix("test ")?;
+    let name = line.strip_suffix(" ...");
+    let (name, _) = name.map(|name| (name, "")).or(line.split_once(" ... "))?;
+    Some(name.strip_suffix(" - should panic").unwrap_or(name))
 }
 
 /// The number before a word, as in `3 passed; 1 failed`.
@@ -282,12 +301,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_test_in_the_main_thread_said_is_known() {
-        let output = "running 2 tests\ntest a ... it ran\nok\ntest b ... it ran for 3 s\n\
-                      thread 'main' (7) panicked at some.rs:3:5:\ntoo long\nnote: run with a backtrace\nFAILED\n\n\
+    fn what_a_test_said_without_capturing_is_known() {
+        let output = "running 2 tests\ntest a ... it ran\nok\ntest b ...\n\
+                      thread '<unnamed>' (7) panicked at some.rs:3:5:\ntoo long\nnote: run with a backtrace\nFAILED\n\n\
                       failures:\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\n";
         let expected = vec![failure("b", &["some.rs:3:5:", "too long"])];
         assert_eq!(read(output).failures, expected);
+    }
+
+    #[test]
+    fn a_panic_that_was_expected_is_nobody_elses() {
+        let output = "running 2 tests\ntest a - should panic ... \nthread 'a' (7) panicked at some.rs:3:5:\nas it should\nok\n\
+                      test b ... FAILED\n\nfailures:\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed\n";
+        assert_eq!(read(output).failures, [failure("b", &[])]);
     }
 
     #[test]

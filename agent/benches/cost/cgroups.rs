@@ -20,6 +20,9 @@ pub(crate) fn hierarchy() -> Result<Hierarchy> {
     Ok(hierarchy::find(Path::new("/proc"), Controller::Cpu)?)
 }
 
+/// Of the names of all folders; the number of the process follows.
+const PREFIX: &str = "crosstalk-bench-";
+
 /// A folder of cgroups, removed on drop.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -28,8 +31,9 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn new(name: &str) -> Result<Folder> {
-        let name = format!("crosstalk-bench-{}-{name}", std::process::id());
-        let path = hierarchy()?.mount.join(name);
+        let mount = hierarchy()?.mount;
+        remove_abandoned(&mount);
+        let path = mount.join(format!("{PREFIX}{}-{name}", std::process::id()));
         make(&path)?;
         Ok(Folder {
             path,
@@ -67,6 +71,27 @@ fn remove(path: &Path) {
         thread::sleep(Duration::from_millis(2));
     }
     eprintln!("could not remove {}: it stays busy", path.display());
+}
+
+/// Removes the folders of benchmarks that were killed: the agent would look at their cgroups too.
+fn remove_abandoned(mount: &Path) {
+    let folders = |path: &Path| {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.is_dir())
+    };
+    for folder in folders(mount) {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let process = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        let is_gone = |process: &str| !Path::new("/proc").join(process).exists();
+        if process.is_some_and(is_gone) {
+            // Where somebody is left, it stays.
+            let all = folders(&folder).chain([folder.clone()]);
+            all.for_each(|path| _ = fs::remove_dir(path));
+        }
+    }
 }
 
 /// A command that runs in `cgroup`.

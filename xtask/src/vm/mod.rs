@@ -263,8 +263,8 @@ impl Results {
                 // libtest ends with 101 when a test failed, which the reader has counted.
                 let complete = self.reader.end();
                 if !complete || !matches!(*status, "0" | "101") {
-                    self.reader
-                        .fail(format!("{step} broke off with status {status}"));
+                    let how = format!("{step} broke off with status {status}");
+                    self.reader.break_off(&how);
                 }
             }
         }
@@ -383,6 +383,7 @@ mod tests {
     fn a_program_that_dies_is_a_failure() {
         let lines = [
             Heard::Line("running 1 test"),
+            Heard::Line("test a ... it runs"),
             Heard::End {
                 step: "kernel_a",
                 status: "139",
@@ -391,6 +392,6 @@ mod tests {
         let tally = tally(&lines);
         let what: Vec<&str> = tally.failures.iter().map(|one| &*one.what).collect();
         assert_eq!(tally.failed, 1);
-        assert_eq!(what, ["kernel_a broke off with status 139"]);
+        assert_eq!(what, ["kernel_a broke off with status 139, last in a"]);
     }
 }
