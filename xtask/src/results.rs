@@ -137,9 +137,14 @@ impl Reader {
     /// The program that printed the last lines did not end its tests.
     pub(crate) fn break_off(&mut self, how: &str) {
         let test = std::mem::take(&mut self.panics.test);
+        let what = if test.is_empty() {
+            how.to_owned()
+        } else {
+            format!("{how}, last in {test}")
+        };
         self.tally.failed += 1;
         self.tally.failures.push(Failure {
-            what: format!("{how}, last in {test}"),
+            what,
             said: self.panics.of(&test),
         });
     }
