@@ -1,5 +1,4 @@
-//! What happens to a host while it is observed: a CPU goes off-line and comes back, the wall clock is set, all of it is
-//! suspended.
+//! What happens to a host while it is observed: a CPU goes off-line and comes back, the wall clock is set.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,14 +38,6 @@ impl Drop for Cpu {
             eprintln!("{}: {error}", self.0.display());
         }
     }
-}
-
-/// Suspends the host, until its clock wakes it up so much later.
-fn suspend(seconds: u32) -> std::io::Result<()> {
-    let alarm = "/sys/class/rtc/rtc0/wakealarm";
-    fs::write(alarm, "0")?;
-    fs::write(alarm, format!("+{seconds}"))?;
-    fs::write("/sys/power/state", "freeze")
 }
 
 /// Two threads that take a CPU each, or share the one that there is.
@@ -133,23 +124,4 @@ fn the_wall_clock_is_set_back_and_forth() {
     });
     assert_length(&seen.report, time);
     assert_true("a clock that is set", &seen, &group);
-}
-
-#[test]
-fn the_host_is_suspended() {
-    if !emulated() {
-        return unsupported("the_host_is_suspended", OWN_HOST);
-    }
-    let group = Cgroup::new().expect("a cgroup");
-    let (seen, time) = observed(&group, || {
-        sleep(MOMENT);
-        let wall = SystemTime::now();
-        suspend(5).expect("a host that can be suspended");
-        let asleep = wall.elapsed().expect("a clock that goes on");
-        println!("asleep for {asleep:?}");
-        assert!(asleep >= MOMENT, "awake again after {asleep:?}");
-    });
-    println!("{}", seen.report.0["host"]);
-    assert_length(&seen.report, time);
-    assert_true("suspended", &seen, &group);
 }
