@@ -37,6 +37,11 @@ pub fn assert_waits(name: &str, seen: &Observation, group: &Cgroup) {
     );
 }
 
+/// How much of stolen time is run time to the kernel.
+pub fn within_run_time(steal: f64) -> f64 {
+    if steal_outside_run_time() { 0.0 } else { steal }
+}
+
 /// How long a task may run while others wait, in seconds: a slice, and the tick that ends it.
 const LONGEST_SLICE: f64 = 4e-3;
 
@@ -45,11 +50,7 @@ pub fn assert_run_time(name: &str, seen: &Observation, group: &Cgroup) {
     let path = group.path();
     let run = seen.report.figure(&path, "run_s");
     let steal = seen.report.cpu(&path)["steal_s"].as_f64().unwrap_or(0.0);
-    let ours = if steal_outside_run_time() {
-        run
-    } else {
-        run + steal
-    };
+    let ours = run + within_run_time(steal);
     let truth = seen.truth(group).run_s();
     let moments = leaving_moment() * seen.truth(group).slices as f64;
     // A switch that the kernel kept from the program leaves at most one slice with the task before.
@@ -66,11 +67,7 @@ pub fn assert_run_time(name: &str, seen: &Observation, group: &Cgroup) {
 /// Whether a part of a victim's waits is `truth`, in seconds, as far as shares can be told. What was stolen from whoever
 /// ran then is no part of it to the report; to some kernels it is run time.
 pub fn is_share(report: &Document, victim: &str, wait: f64, ours: f64, truth: f64) -> bool {
-    let stolen = if steal_outside_run_time() {
-        0.0
-    } else {
-        report.cause(victim, "steal")
-    };
+    let stolen = within_run_time(report.cause(victim, "steal"));
     let tolerance = share_tolerance() * wait;
     ours <= truth + tolerance && ours + stolen >= truth - tolerance
 }

@@ -18,7 +18,7 @@ pub(crate) struct Unsupported {
 }
 
 /// Something that failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// The test, or the sentence that says it all.
     pub(crate) what: String,
@@ -42,11 +42,12 @@ pub(crate) struct Tally {
 impl Tally {
     /// Counts something that is not a libtest test.
     pub(crate) fn fail(&mut self, what: impl Into<String>) {
+        self.fail_saying(what.into(), Vec::new());
+    }
+
+    fn fail_saying(&mut self, what: String, said: Vec<String>) {
         self.failed += 1;
-        self.failures.push(Failure {
-            what: what.into(),
-            said: Vec::new(),
-        });
+        self.failures.push(Failure { what, said });
     }
 
     /// Says of all failures where they happened.
@@ -142,11 +143,7 @@ impl Reader {
         } else {
             format!("{how}, last in {test}")
         };
-        self.tally.failed += 1;
-        self.tally.failures.push(Failure {
-            what,
-            said: self.panics.of(&test),
-        });
+        self.tally.fail_saying(what, self.panics.of(&test));
     }
 
     /// For what the reader cannot see in the lines.
