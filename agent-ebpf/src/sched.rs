@@ -105,6 +105,7 @@ pub(crate) extern "C" fn arrive_late(number: u32) -> u32 {
     cpu.open_owner = late.owner;
     let arrival = Arrival {
         pid: late.pid,
+        task: None,
         owner: Owner(late.owner),
         at: late.arrived,
         total: late.run_delay,
@@ -260,6 +261,7 @@ fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: 
     };
     let arrival = Arrival {
         pid,
+        task: Some(next),
         owner,
         at: now,
         total: next.run_delay() + here,
@@ -275,6 +277,8 @@ fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: 
 /// A task that comes to run on a CPU.
 struct Arrival {
     pid: u32,
+    /// Where it is at hand.
+    task: Option<Task>,
     owner: Owner,
     /// When, in the run queue's clock.
     at: u64,
@@ -307,6 +311,12 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
     if replaced.evicts {
         cold_path();
         cpu.baselines_lost += 1;
+    }
+    if replaced.old.is_none()
+        && let Some(task) = arrival.task
+    {
+        cold_path();
+        find_and_keep_owner(&mut set, cpu, task, number, pid);
     }
     let baseline = baseline_or_first(replaced.old, arrival.is_new, before);
     if baseline & (SUSPECT | MOVED) == 0 && !arrival.is_queued && before == baseline {
@@ -398,10 +408,22 @@ fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
         return owner;
     }
     cold_path();
+    find_and_keep_owner(&mut set, cpu, task, number, pid)
+}
+
+/// Keeps what it finds for a task that has an entry, unless a slot may come free for it.
+#[inline(always)]
+fn find_and_keep_owner(
+    set: &mut baseline::Set,
+    mut cpu: Value<Cpu>,
+    task: Task,
+    number: u32,
+    pid: u32,
+) -> Owner {
+    // First the mark: of a task that is moved meanwhile it is an old one, which is not believed.
+    let group = task.group_mark(&mut cpu.address);
     let owner = find_owner(task, number);
     if owner != Owner::OTHER {
-        // A task without an entry starts from here in any case; only what has one keeps its owner.
-        set.seed(pid, task.run_delay());
         set.keep_owner(pid, group, owner);
     }
     owner
