@@ -16,7 +16,7 @@ use crate::{
 /// Sets of the table.
 pub const SETS: u32 = 65_536;
 /// Tasks in a set.
-pub const WAYS: usize = 3;
+pub const WAYS: usize = 4;
 
 /// The next switch-in reports a wait that never was.
 pub const SUSPECT: u64 = 1 << 63;
@@ -30,25 +30,39 @@ pub const SEEN: u64 = MOVED - 1;
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 pub struct Set {
-    /// Number of the task; 0 is empty.
-    pids: [u32; WAYS],
-    /// [`group_mark`] of the task when its owner was found; 0 when no owner is kept.
-    groups: [u32; WAYS],
-    /// The [`Owner`].
-    owners: [u32; WAYS],
-    /// Reserved.
-    _pad: u32,
+    /// `{tag: 8 | group: 32 | owner: 24}`: whose entry it is ([`tag`]), the [`group_mark`] of the
+    /// task when its [`Owner`] was found, or 0 when none is kept. 0 is empty. One word, so that it
+    /// is never torn.
+    keys: [u64; WAYS],
     /// Value and flags, mixed with the number: an entry torn by two CPUs gives a value that cannot
     /// be.
     sealed: [u64; WAYS],
 }
 
-/// The set of a task. Numbers that follow each other are in neighbouring cache lines: the threads of
-/// a service touch few pages, and two that run on different CPUs do not share a line.
+/// Sets in a page of memory.
+const PAGE: u32 = 4096 / size_of::<Set>() as u32;
+
+/// The set of a task. Numbers that follow each other are in neighbouring cache lines, so that two
+/// that run on different CPUs do not share one, and as many as a page holds are in one page: pages
+/// are what costs most where many tasks take turns.
 #[inline(always)]
 pub fn set_of(pid: u32) -> u32 {
-    pid & (SETS - 1)
+    let page = pid / (PAGE * WAYS as u32);
+    (page * PAGE + pid % PAGE) & (SETS - 1)
 }
+
+/// What tells the tasks of a set apart: never 0, and the kernel's numbers have 22 bits
+/// (`PID_MAX_LIMIT`).
+#[inline(always)]
+fn tag(pid: u32) -> u64 {
+    let ways = WAYS as u32;
+    let (way, round) = (pid / PAGE % ways, pid / (SETS * ways));
+    ((round * ways + way + 1) & 0xff) as u64
+}
+
+const TAG_SHIFT: u32 = 56;
+const GROUP_SHIFT: u32 = 24;
+const OWNER: u64 = (1 << GROUP_SHIFT) - 1;
 
 /// The identity of a task's set of cgroups (`css_set`), by its address: they are larger than a
 /// cache line. Never 0.
@@ -84,8 +98,8 @@ impl Set {
     /// Value and flags of a task, unless the value is above `limit`, the counter's present value.
     #[inline(always)]
     pub fn find(&self, pid: u32, limit: u64) -> Option<u64> {
-        for (entry, sealed) in self.pids.iter().zip(&self.sealed) {
-            if *entry == pid {
+        for (key, sealed) in self.keys.iter().zip(&self.sealed) {
+            if key >> TAG_SHIFT == tag(pid) {
                 let value = sealed ^ seal(pid);
                 return (value & SEEN <= limit).then_some(value);
             }
@@ -97,13 +111,10 @@ impl Set {
     #[inline(always)]
     pub fn replace(&mut self, pid: u32, value: u64, limit: u64) -> Replaced {
         let sealed = value ^ seal(pid);
-        let mut place = match (value >> 4) & 3 {
-            way @ 0..2 => way as usize,
-            _ => 2,
-        };
+        let mut place = (value >> 4) as usize % WAYS;
         let mut evicts = true;
         for way in 0..WAYS {
-            if self.pids[way] == pid {
+            if self.keys[way] >> TAG_SHIFT == tag(pid) {
                 let old = self.sealed[way] ^ seal(pid);
                 self.sealed[way] = sealed;
                 return Replaced {
@@ -111,7 +122,7 @@ impl Set {
                     evicts: false,
                 };
             }
-            if self.pids[way] == 0 && evicts {
+            if self.keys[way] == 0 && evicts {
                 place = way;
                 evicts = false;
             }
@@ -124,8 +135,8 @@ impl Set {
     #[inline(always)]
     pub fn has(&self, pid: u32) -> bool {
         let mut found = false;
-        for entry in &self.pids {
-            found |= *entry == pid;
+        for key in &self.keys {
+            found |= key >> TAG_SHIFT == tag(pid);
         }
         found
     }
@@ -134,11 +145,11 @@ impl Set {
     #[inline(always)]
     pub fn seed(&mut self, pid: u32, value: u64) {
         let mut empty = WAYS;
-        for (way, entry) in self.pids.iter().enumerate() {
-            if *entry == pid {
+        for (way, key) in self.keys.iter().enumerate() {
+            if key >> TAG_SHIFT == tag(pid) {
                 return;
             }
-            if *entry == 0 {
+            if *key == 0 {
                 empty = way;
             }
         }
@@ -147,23 +158,18 @@ impl Set {
 
     #[inline(always)]
     fn put(&mut self, place: usize, pid: u32, sealed: u64) {
-        // Fixed places: the verifier bounds no index by a size that is no power of two.
-        for way in 0..WAYS {
-            if way == place {
-                self.groups[way] = 0;
-                self.sealed[way] = sealed;
-                self.pids[way] = pid;
-            }
+        if place < WAYS {
+            self.sealed[place] = sealed;
+            self.keys[place] = tag(pid) << TAG_SHIFT;
         }
     }
 
     /// Forgets a task.
     #[inline(always)]
     pub fn remove(&mut self, pid: u32) {
-        for (entry, group) in self.pids.iter_mut().zip(&mut self.groups) {
-            if *entry == pid {
-                *entry = 0;
-                *group = 0;
+        for key in &mut self.keys {
+            if *key >> TAG_SHIFT == tag(pid) {
+                *key = 0;
             }
         }
     }
@@ -171,9 +177,10 @@ impl Set {
     /// The owner of a task that is still in this set of cgroups.
     #[inline(always)]
     pub fn owner(&self, pid: u32, group: u32) -> Option<Owner> {
-        for way in 0..WAYS {
-            if self.pids[way] == pid {
-                return (self.groups[way] == group).then_some(Owner(self.owners[way]));
+        let wanted = (tag(pid) << 32) | group as u64;
+        for key in &self.keys {
+            if key >> GROUP_SHIFT == wanted {
+                return Some(Owner((key & OWNER) as u32));
             }
         }
         None
@@ -182,10 +189,11 @@ impl Set {
     /// Keeps the owner of a task that has an entry.
     #[inline(always)]
     pub fn keep_owner(&mut self, pid: u32, group: u32, owner: Owner) {
-        for way in 0..WAYS {
-            if self.pids[way] == pid {
-                self.owners[way] = owner.0;
-                self.groups[way] = group;
+        let kept =
+            (tag(pid) << TAG_SHIFT) | ((group as u64) << GROUP_SHIFT) | (owner.0 as u64 & OWNER);
+        for key in &mut self.keys {
+            if *key >> TAG_SHIFT == tag(pid) {
+                *key = kept;
             }
         }
     }
@@ -216,10 +224,16 @@ pub fn moved_of(pid: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     use super::*;
     use proptest::prelude::*;
+
+    /// Task `n` of those that share a set.
+    fn pid(n: u32) -> u32 {
+        let ways = WAYS as u32;
+        5 + n % ways * PAGE + n / ways * SETS * ways
+    }
 
     #[derive(Clone, Debug)]
     enum Action {
@@ -230,7 +244,7 @@ mod tests {
     }
 
     fn action() -> impl Strategy<Value = Action> {
-        let pid = 1u32..7;
+        let pid = (0u32..6).prop_map(pid);
         prop_oneof![
             (pid.clone(), 0u64..1 << 50).prop_map(|(pid, value)| Action::Seed(pid, value)),
             (pid.clone(), 0u64..1 << 50).prop_map(|(pid, value)| Action::Store(pid, value)),
@@ -282,14 +296,30 @@ mod tests {
         fn as_many_tasks_as_ways_keep_theirs(values in prop::collection::vec(0u64..1 << 50, WAYS)) {
             let mut set = Set::default();
             for round in 0..2 {
-                for (pid, value) in (1..).zip(&values) {
+                for (pid, value) in (0..).map(pid).zip(&values) {
                     prop_assert!(!set.replace(pid, value + round, SEEN).evicts);
                 }
             }
-            for (pid, value) in (1..).zip(&values) {
+            for (pid, value) in (0..).map(pid).zip(&values) {
                 prop_assert_eq!(set.find(pid, SEEN), Some(value + 1));
             }
         }
+    }
+
+    #[test]
+    fn every_number_has_a_place_of_its_own() {
+        const NUMBERS: u32 = 1 << 22;
+        let places: HashSet<_> = (0..NUMBERS).map(|pid| (set_of(pid), tag(pid))).collect();
+        assert_eq!(places.len(), NUMBERS as usize);
+        assert!(places.iter().all(|(_, tag)| (1..=0xff).contains(tag)));
+    }
+
+    #[test]
+    fn neighbours_share_a_page_and_no_line() {
+        let first = 77 * PAGE * WAYS as u32;
+        let sets: Vec<_> = (first..first + PAGE * WAYS as u32).map(set_of).collect();
+        assert!(sets.windows(2).all(|two| two[0] != two[1]));
+        assert!(sets.iter().all(|set| set / PAGE == set_of(first) / PAGE));
     }
 
     #[test]
@@ -299,36 +329,41 @@ mod tests {
             group_mark(0xffff_8881_0000_1200),
             group_mark(0xffff_8881_0000_1400),
         );
-        set.keep_owner(5, here, owner);
-        assert_eq!(set.owner(5, here), None);
-        set.replace(5, 1_000, SEEN);
-        set.keep_owner(5, here, owner);
-        set.replace(5, 2_000, SEEN);
-        assert_eq!(set.owner(5, here), Some(owner));
-        assert_eq!(set.owner(5, there), None);
-        set.remove(5);
-        set.replace(5, 10, SEEN);
-        assert_eq!(set.owner(5, here), None);
+        let (task, other) = (pid(0), pid(1));
+        set.keep_owner(task, here, owner);
+        assert_eq!(set.owner(task, here), None);
+        set.replace(task, 1_000, SEEN);
+        set.keep_owner(task, here, owner);
+        set.replace(task, 2_000, SEEN);
+        set.replace(other, 1_000, SEEN);
+        assert_eq!(set.owner(task, here), Some(owner));
+        assert_eq!(set.owner(task, there), None);
+        assert_eq!(set.owner(other, here), None);
+        set.remove(task);
+        set.replace(task, 10, SEEN);
+        assert_eq!(set.owner(task, here), None);
     }
 
     #[test]
     fn who_takes_an_entry_over_does_not_take_its_owner() {
         let (mut set, group) = (Set::default(), group_mark(0x1200));
-        for pid in 1..=WAYS as u32 {
-            set.replace(pid, 0, SEEN);
-            set.keep_owner(pid, group, Owner::new(40 + pid, 0));
+        let ways = WAYS as u32;
+        for n in 0..ways {
+            set.replace(pid(n), 0, SEEN);
+            set.keep_owner(pid(n), group, Owner::new(40 + n, 0));
         }
-        assert!(set.replace(9, 16, SEEN).evicts);
-        assert_eq!(set.owner(9, group), None);
+        let late = pid(ways);
+        assert!(set.replace(late, 16, SEEN).evicts);
+        assert_eq!(set.owner(late, group), None);
     }
 
     #[test]
     fn a_torn_entry_is_not_believed() {
-        let (one, two) = (1, 2);
+        let (one, two) = (pid(0), pid(1));
         let mut set = Set::default();
         set.replace(one, 1_000, SEEN);
         // Another CPU wrote the number, and not yet the value.
-        set.pids[0] = two;
+        set.keys[0] = tag(two) << TAG_SHIFT;
         assert_ne!(set.find(two, SEEN), Some(1_000));
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 pub mod map {
     /// `[cpu * slots + slot]` of [`super::Cell`].
     pub const CELLS: &str = "CELLS";
-    /// `[shard * slots + slot]` of [`super::Histogram`]: run-queue delay.
+    /// `[crate::delays::index]` of [`crate::delays::Line`]: run-queue delay.
     pub const DELAYS: &str = "DELAYS";
     /// `[slot]` of [`super::Histogram`]: throttled time.
     pub const THROTTLED: &str = "THROTTLED";
@@ -35,8 +35,10 @@ pub mod map {
     pub const TRACKS: &str = "TRACKS";
     /// `[bucket]` of [`super::CgroupBucket`].
     pub const CGROUPS: &str = "CGROUPS";
-    /// `[slot]` of [`super::SlotInfo`].
+    /// `[slot]` of cgroup ids in the hierarchy that owns `cpu`; 0 is free.
     pub const SLOTS: &str = "SLOTS";
+    /// `[slot / SLOTS_IN_LINE]` of [`super::Generations`].
+    pub const GENERATIONS: &str = "GENERATIONS";
     /// One [`super::Control`].
     pub const CONTROL: &str = "CONTROL";
     /// Ring buffer of [`super::CgroupMade`] and paths.
@@ -418,16 +420,16 @@ pub fn cgroup_entry_owner(entry: u64, id: u64) -> Option<u32> {
     (entry >> 24 == id & ID_BITS).then_some(entry as u32 & 0x00ff_ffff)
 }
 
-/// Who sits in a slot.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
-pub struct SlotInfo {
-    /// Cgroup id in the hierarchy that owns `cpu`; 0 is free.
-    pub id: u64,
-    /// The slot as an owner, with its generation.
-    pub owner: u32,
-    /// Reserved.
-    pub _pad: u32,
+/// Slots in a value of [`Generations`].
+pub const SLOTS_IN_LINE: u32 = 64;
+
+/// The generation of each slot: an owner of another one has it no more. Together, not with each
+/// slot's cgroup: every switch looks here. Written by userspace.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct Generations {
+    /// By the slot's last digits.
+    pub of: [u8; SLOTS_IN_LINE as usize],
 }
 
 /// How much the programs account.

@@ -23,6 +23,7 @@ pub mod bucket;
 pub mod budget;
 pub mod cause;
 pub mod constants;
+pub mod delays;
 pub mod history;
 pub mod layout;
 pub mod owner;

@@ -3,12 +3,12 @@
 use core::ops::{Deref, DerefMut};
 
 use agent_ebpf::{
-    baseline, bucket,
+    baseline, bucket, delays,
     layout::{
-        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SlotInfo,
-        cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Generations, Histogram, PairSet,
+        SLOTS_IN_LINE, cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
-    owner::{Owner, SLOT_FIRST_CGROUP},
+    owner::Owner,
     throttle::{self, Track},
 };
 use aya_ebpf::{
@@ -29,7 +29,7 @@ macro_rules! mapped_array {
 pub(crate) use mapped_array;
 
 mapped_array!(CELLS, Cell, 1);
-mapped_array!(DELAYS, Histogram, 1);
+mapped_array!(DELAYS, delays::Line, 1);
 mapped_array!(THROTTLED, Histogram, 1);
 mapped_array!(PAIRS, PairSet, 1);
 mapped_array!(CPUS, Cpu, 1);
@@ -37,7 +37,8 @@ mapped_array!(TASKS, baseline::Set, baseline::SETS);
 mapped_array!(MOVED, baseline::Moved, baseline::MOVED_ENTRIES);
 mapped_array!(TRACKS, Track, 1);
 mapped_array!(CGROUPS, CgroupBucket, CGROUP_BUCKETS);
-mapped_array!(SLOTS, SlotInfo, 1);
+mapped_array!(SLOTS, u64, 1);
+mapped_array!(GENERATIONS, Generations, 1);
 mapped_array!(CONTROL, Control, 1);
 
 #[map]
@@ -102,15 +103,13 @@ pub(crate) fn moved(pid: u32) -> Option<Value<baseline::Moved>> {
     value(&MOVED, baseline::moved_of(pid))
 }
 
-#[inline(always)]
-pub(crate) fn slot(index: u32) -> Option<Value<SlotInfo>> {
-    value(&SLOTS, index)
-}
-
 /// Whether an owner found earlier still has its slot.
 #[inline(always)]
 pub(crate) fn is_current(owner: Owner) -> bool {
-    owner.slot() < SLOT_FIRST_CGROUP || slot(owner.slot()).is_some_and(|info| info.owner == owner.0)
+    value(&GENERATIONS, owner.slot() / SLOTS_IN_LINE).is_some_and(|generations| {
+        let slot = core::hint::black_box(owner.slot()) % SLOTS_IN_LINE;
+        generations.of[slot as usize] == owner.generation()
+    })
 }
 
 /// How much to account.
@@ -142,22 +141,19 @@ pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
     bucket::of_ns(ns) as u64
 }
 
-/// Counts a wait in the histogram of run-queue delay.
+/// Counts a wait by its run-queue delay.
 #[inline(always)]
-pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: usize) {
+pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: u32) {
     let shards = host!(SETTINGS.shards);
-    let shard = cpu & (shards - 1);
-    let Some(mut histogram) = value(&DELAYS, shard * host!(SETTINGS.slots) + owner.slot()) else {
+    let row = delays::row(cpu & (shards - 1), bucket, host!(SETTINGS.slots));
+    let place = delays::Place::of(owner.slot());
+    let Some(mut line) = value(&DELAYS, row + place.line) else {
         return;
     };
-    let bucket = core::hint::black_box(bucket);
-    if bucket >= histogram.counts.len() {
-        return;
-    }
     if shards >= host!(SETTINGS.cpus) {
-        histogram.counts[bucket] += 1;
+        line.counts[place.count] += 1;
     } else {
-        atomic_add(&mut histogram.counts[bucket], 1);
+        atomic_add(&mut line.counts[place.count], 1);
     }
 }
 
@@ -214,10 +210,9 @@ fn take_slot(mut state: Value<Cpu>, id: u64, entry: &mut u64) -> Option<Owner> {
     }
     let owners = free.owners.len();
     let owner = Owner(free.owners[core::hint::black_box(free.head as usize) & (owners - 1)]);
-    let mut info = slot(owner.slot())?;
+    let mut holder = value(&SLOTS, owner.slot())?;
     free.head = free.head.wrapping_add(1);
-    info.owner = owner.0;
-    info.id = id;
+    *holder = id;
     *entry = cgroup_entry(id, owner.0);
     Some(owner)
 }

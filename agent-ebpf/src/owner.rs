@@ -49,6 +49,13 @@ impl Owner {
         (self.0 >> 16) as u8
     }
 
+    /// The next to have this slot.
+    #[inline(always)]
+    #[must_use]
+    pub fn next(self) -> Owner {
+        Owner::new(self.slot(), self.generation().wrapping_add(1))
+    }
+
     /// Whether this is the idle task.
     #[inline(always)]
     pub fn is_idle(self) -> bool {

@@ -360,7 +360,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
             &mut wait,
         );
     }
-    maps::count_delay(number, owner, bucket_of(wait.contention) as usize);
+    maps::count_delay(number, owner, bucket_of(wait.contention) as u32);
     if wait.throttled != 0 {
         cold_path();
         maps::count_throttled(owner, bucket_of(wait.throttled) as usize);

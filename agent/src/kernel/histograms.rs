@@ -1,15 +1,11 @@
 //! Histograms, whose counts wrap at 2^32: differences modulo that.
 
-use agent_ebpf::{
-    bucket::BUCKETS,
-    cause::Cause,
-    layout::{Cell, Histogram},
-};
+use agent_ebpf::{bucket::BUCKETS, cause::Cause, layout::Cell};
 
 use super::{
     accounts::{Accounts, Kind, WORDS},
+    delays::Delays,
     maps::Maps,
-    memory::Mapped,
 };
 use crate::sample::Party;
 
@@ -17,102 +13,86 @@ use crate::sample::Party;
 /// before its place in the histogram.
 const READINGS: u8 = 2;
 
-/// The counts of one kind at the last reading, by slot.
+/// For how many readings each slot's histogram is still to be read.
 #[derive(Debug)]
-struct Counts {
-    last: Vec<[u32; BUCKETS]>,
-    due: Vec<u8>,
-}
+struct Due(Vec<u8>);
 
 /// Both histograms of each slot.
 #[derive(Debug)]
 pub(crate) struct Histograms {
-    delay: Counts,
-    throttled: Counts,
+    delays: Delays,
+    delays_due: Due,
+    /// By slot, at the last reading.
+    throttled: Vec<[u32; BUCKETS]>,
+    throttled_due: Due,
 }
 
 impl Histograms {
     pub(crate) fn new(maps: &Maps) -> Histograms {
         let slots = maps.shape.slots as usize;
-        let counts = || Counts {
-            last: vec![[0; BUCKETS]; slots],
-            due: vec![0; slots],
-        };
         Histograms {
-            delay: counts(),
-            throttled: counts(),
+            delays: Delays::new(maps),
+            delays_due: Due(vec![0; slots]),
+            throttled: vec![[0; BUCKETS]; slots],
+            throttled_due: Due(vec![0; slots]),
         }
     }
 
-    /// Adds what a party's histograms grew by, where its cells say that they did.
-    pub(crate) fn read(
-        &mut self,
-        maps: &Maps,
-        slot: u32,
-        party: Party,
-        grown: &[u64; WORDS],
-        accounts: &mut Accounts,
-    ) {
+    /// A slot's cells grew so.
+    pub(crate) fn note(&mut self, slot: u32, grown: &[u64; WORDS]) {
         let grown: Cell = bytemuck::cast(*grown);
-        if self.delay.is_due(slot, grown.waits != 0) {
-            let shards = (0..maps.shape.shards).map(|shard| shard * maps.shape.slots + slot);
-            let counts = self.delay.advance(slot, &sum(&maps.delays, shards));
-            accounts.count(party, Kind::Delay, &counts);
-        }
+        self.delays_due.note(slot, grown.waits != 0);
         let throttled = grown.wait_ns[Cause::Throttled as usize] != 0;
-        if self.throttled.is_due(slot, throttled) {
-            let counts = self
-                .throttled
-                .advance(slot, &sum(&maps.throttled, [slot].into_iter()));
-            accounts.count(party, Kind::Throttled, &counts);
+        self.throttled_due.note(slot, throttled);
+    }
+
+    /// Adds what the histograms of these slots grew by, where their cells say that they did.
+    pub(crate) fn read(&mut self, maps: &Maps, slots: &[(u32, Party)], accounts: &mut Accounts) {
+        let due = slots.iter().filter(|(slot, _)| self.delays_due.take(*slot));
+        let due: Vec<(u32, Party)> = due.copied().collect();
+        self.delays.read(maps, due.iter().map(|(slot, _)| *slot));
+        for (slot, party) in due {
+            accounts.count(party, Kind::Delay, &self.delays.take(slot));
+        }
+        for (slot, party) in slots {
+            if self.throttled_due.take(*slot) {
+                let now = maps.throttled.halves(*slot);
+                let last = std::mem::replace(&mut self.throttled[*slot as usize], now);
+                let grown = std::array::from_fn(|at| now[at].wrapping_sub(last[at]));
+                accounts.count(*party, Kind::Throttled, &grown);
+            }
         }
     }
 
-    /// The slot's histograms were emptied.
+    /// The slot is another's from now on, and its histogram of throttled time is empty.
     pub(crate) fn retire(&mut self, slot: u32) {
-        for counts in [&mut self.delay, &mut self.throttled] {
-            counts.last[slot as usize] = [0; BUCKETS];
-            counts.due[slot as usize] = 0;
+        self.throttled[slot as usize] = [0; BUCKETS];
+        for due in [&mut self.delays_due, &mut self.throttled_due] {
+            due.0[slot as usize] = 0;
         }
     }
 }
 
-impl Counts {
-    fn is_due(&mut self, slot: u32, moved: bool) -> bool {
-        let due = &mut self.due[slot as usize];
+impl Due {
+    fn note(&mut self, slot: u32, moved: bool) {
         if moved {
-            *due = READINGS;
+            self.0[slot as usize] = READINGS;
         }
-        let is_due = *due > 0;
-        *due = due.saturating_sub(1);
+    }
+
+    fn take(&mut self, slot: u32) -> bool {
+        let readings = &mut self.0[slot as usize];
+        let is_due = *readings > 0;
+        *readings = readings.saturating_sub(1);
         is_due
     }
-
-    fn advance(&mut self, slot: u32, now: &[u32; BUCKETS]) -> [u32; BUCKETS] {
-        let last = &mut self.last[slot as usize];
-        let grown = std::array::from_fn(|at| now[at].wrapping_sub(last[at]));
-        *last = *now;
-        grown
-    }
-}
-
-fn sum(map: &Mapped<Histogram>, indexes: impl Iterator<Item = u32>) -> [u32; BUCKETS] {
-    let mut counts = [0u32; BUCKETS];
-    for index in indexes {
-        let words: [u64; BUCKETS / 2] = map.words(index);
-        for (pair, word) in counts.chunks_exact_mut(2).zip(words) {
-            // The low half comes first, as in `Header::open_owner`.
-            pair[0] = pair[0].wrapping_add(word as u32);
-            pair[1] = pair[1].wrapping_add((word >> 32) as u32);
-        }
-    }
-    counts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{kernel::maps::Shape, sample::CgroupId};
+    use agent_ebpf::delays::{self, Place};
     use std::collections::BTreeMap;
 
     const SHAPE: Shape = Shape {
@@ -135,16 +115,22 @@ mod tests {
         let mut accounts = Accounts::default();
         let party = Party::Cgroup(CgroupId(9));
         let mut read = |waits| {
-            histograms.read(&maps, 3, party, &waited(waits), &mut accounts);
+            histograms.note(3, &waited(waits));
+            histograms.read(&maps, &[(3, party)], &mut accounts);
             let (reported, _) = accounts.report(&BTreeMap::new(), std::time::Duration::ZERO);
             reported.get(&party).map_or(0, |account| account.delay[5])
         };
-        maps.delays.set_half(3, 20, u32::MAX);
+        let set = |shard, count| {
+            let place = Place::of(3);
+            let index = delays::row(shard, 5, SHAPE.slots) + place.line;
+            maps.delays.set_half(index, 4 * place.count, count);
+        };
+        set(0, u32::MAX);
         assert_eq!(read(1), u64::from(u32::MAX));
-        maps.delays.set_half(3, 20, 4);
-        maps.delays.set_half(4 + 3, 20, 7);
+        set(0, 4);
+        set(1, 7);
         assert_eq!(read(0), u64::from(u32::MAX) + 5 + 7);
-        maps.delays.set_half(3, 20, 5);
+        set(0, 5);
         // Nothing was counted for two readings: not looked at.
         assert_eq!(read(0), u64::from(u32::MAX) + 12);
         assert_eq!(read(1), u64::from(u32::MAX) + 13);

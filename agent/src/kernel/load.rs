@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, os::fd::AsFd as _};
 use agent_ebpf::{
     block::{BlockOffsets, accounts},
     constants::Constants,
-    layout::{ABSENT, Offsets, Settings, ThrottleMethod, map},
+    delays,
+    layout::{ABSENT, Offsets, SLOTS_IN_LINE, Settings, ThrottleMethod, map},
     throttle::TRACKS,
 };
 use aya::{
@@ -158,12 +159,13 @@ fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> 
     loader.btf(None);
     for (name, entries) in [
         (map::CELLS, cpus * slots),
-        (map::DELAYS, settings.shards * slots),
+        (map::DELAYS, delays::row(settings.shards, 0, slots)),
         (map::THROTTLED, slots),
         (map::PAIRS, cpus * settings.pair_sets),
         (map::CPUS, cpus),
         (map::TRACKS, cpus * TRACKS),
         (map::SLOTS, slots),
+        (map::GENERATIONS, slots.div_ceil(SLOTS_IN_LINE)),
         (map::STREAMS, accounts(settings.stream_shards)),
         (map::BLOCK_CPUS, cpus + 1),
         (map::RECORDS, cpus * settings.records),

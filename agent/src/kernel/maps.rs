@@ -2,8 +2,12 @@
 
 use std::os::fd::AsFd as _;
 
-use agent_ebpf::layout::{
-    CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, Settings, SlotInfo, map,
+use agent_ebpf::{
+    delays,
+    layout::{
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Generations, Histogram, PairSet,
+        SLOTS_IN_LINE, Settings, map,
+    },
 };
 use aya::{
     Ebpf,
@@ -58,6 +62,12 @@ pub(crate) struct Shape {
     pub(crate) shards: u32,
 }
 
+impl Shape {
+    fn delay_lines(self) -> u32 {
+        delays::row(self.shards, 0, self.slots)
+    }
+}
+
 #[cfg(test)]
 const PRIVATE_PAIR_SETS: u32 = 512;
 
@@ -66,12 +76,13 @@ const PRIVATE_PAIR_SETS: u32 = 512;
 pub struct Maps {
     pub(crate) shape: Shape,
     pub(crate) cells: Mapped<Cell>,
-    pub(crate) delays: Mapped<Histogram>,
+    pub(crate) delays: Mapped<delays::Line>,
     pub(crate) throttled: Mapped<Histogram>,
     pub(crate) pairs: Mapped<PairSet>,
     pub(crate) cpus: Mapped<Cpu>,
     pub(crate) cgroups: Mapped<CgroupBucket>,
-    pub(crate) slots: Mapped<SlotInfo>,
+    pub(crate) slots: Mapped<u64>,
+    pub(crate) generations: Mapped<Generations>,
     pub(crate) control: Mapped<Control>,
 }
 
@@ -86,12 +97,17 @@ impl Maps {
         Ok(Maps {
             shape,
             cells: open(object, map::CELLS, shape.cpus * shape.slots)?,
-            delays: open(object, map::DELAYS, shape.shards * shape.slots)?,
+            delays: open(object, map::DELAYS, shape.delay_lines())?,
             throttled: open(object, map::THROTTLED, shape.slots)?,
             pairs: open(object, map::PAIRS, shape.cpus * settings.pair_sets)?,
             cpus: open(object, map::CPUS, shape.cpus)?,
             cgroups: open(object, map::CGROUPS, CGROUP_BUCKETS)?,
             slots: open(object, map::SLOTS, shape.slots)?,
+            generations: open(
+                object,
+                map::GENERATIONS,
+                shape.slots.div_ceil(SLOTS_IN_LINE),
+            )?,
             control: open(object, map::CONTROL, 1)?,
         })
     }
@@ -102,12 +118,13 @@ impl Maps {
         Maps {
             shape,
             cells: Mapped::private(shape.cpus * shape.slots),
-            delays: Mapped::private(shape.shards * shape.slots),
+            delays: Mapped::private(shape.delay_lines()),
             throttled: Mapped::private(shape.slots),
             pairs: Mapped::private(shape.cpus * PRIVATE_PAIR_SETS),
             cpus: Mapped::private(shape.cpus),
             cgroups: Mapped::private(CGROUP_BUCKETS),
             slots: Mapped::private(shape.slots),
+            generations: Mapped::private(shape.slots.div_ceil(SLOTS_IN_LINE)),
             control: Mapped::private(1),
         }
     }

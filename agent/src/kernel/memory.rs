@@ -66,6 +66,20 @@ impl<T> Mapped<T> {
         std::array::from_fn(|at| unsafe { ptr::read_volatile(first.add(at)) })
     }
 
+    /// The first `N` half words of value `index`, an even number, by words.
+    pub(crate) fn halves<const N: usize>(&self, index: u32) -> [u32; N] {
+        let first = self.address(index, 0, N / 2);
+        let mut halves = [0; N];
+        for (at, pair) in halves.chunks_exact_mut(2).enumerate() {
+            // SAFETY: as in `words`.
+            let word = unsafe { ptr::read_volatile(first.add(at)) };
+            // As the halves lie in memory on both of our architectures.
+            pair[0] = word as u32;
+            pair[1] = (word >> 32) as u32;
+        }
+        halves
+    }
+
     /// Stores the word at `offset` bytes of value `index`.
     pub(crate) fn set_word(&self, index: u32, offset: usize, word: u64) {
         let pointer = self.address(index, offset, 1);

@@ -17,6 +17,7 @@ pub mod waiting;
 mod accounts;
 mod clock;
 mod cpu;
+mod delays;
 mod histograms;
 mod image;
 mod maps;

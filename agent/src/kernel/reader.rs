@@ -153,6 +153,7 @@ impl Reader {
     /// Adds what the slots grew by; returns those that did or are open.
     fn add_growth(&mut self, used: &[u32], open: &BTreeSet<u32>) -> BTreeSet<u32> {
         let mut moved = BTreeSet::new();
+        let mut parties = Vec::with_capacity(used.len());
         for &slot in used {
             let Some(party) = self.party_in(slot) else {
                 continue;
@@ -164,9 +165,11 @@ impl Reader {
             if grown != [0; WORDS] || open.contains(&slot) {
                 moved.insert(slot);
             }
-            self.histograms
-                .read(&self.maps, slot, party, &grown, &mut self.accounts);
+            self.histograms.note(slot, &grown);
+            parties.push((slot, party));
         }
+        self.histograms
+            .read(&self.maps, &parties, &mut self.accounts);
         moved
     }
 

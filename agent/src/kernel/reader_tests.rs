@@ -2,9 +2,10 @@ use std::mem::offset_of;
 
 use agent_ebpf::{
     cause::Cause,
+    delays::{self, Place},
     layout::{
-        CGROUP_WAYS, Cell, Cpu, FREE_SLOTS, SlotInfo, cgroup_bucket, cgroup_entry,
-        cgroup_entry_owner, pair_key,
+        CGROUP_WAYS, Cell, Cpu, FREE_SLOTS, cgroup_bucket, cgroup_entry, cgroup_entry_owner,
+        pair_key,
     },
     owner::{KernelFamily, SLOT_FIRST_CGROUP},
 };
@@ -62,9 +63,7 @@ impl Host {
         maps.cpus
             .set_half(cpu, offset_of!(Cpu, free.head), head.wrapping_add(1));
         let slot = owner.slot();
-        maps.slots
-            .set_half(slot, offset_of!(SlotInfo, owner), owner.0);
-        maps.slots.set_word(slot, offset_of!(SlotInfo, id), id.0);
+        maps.slots.set_word(slot, 0, id.0);
         let way = entries.iter().position(|entry| *entry == 0).unwrap();
         let entry = cgroup_entry(id.0, owner.0);
         maps.cgroups.set_word(bucket, 8 * way, entry);
@@ -85,9 +84,12 @@ impl Host {
         let wait = offset_of!(Cell, wait_ns) + 8 * Cause::Neighbor as usize;
         self.add(cpu, victim, wait, ns);
         self.add(cpu, victim, offset_of!(Cell, waits), 1);
-        let histogram = cpu * SHAPE.slots + victim.slot();
-        let count = self.maps().delays.half(histogram, 4 * 7);
-        self.maps().delays.set_half(histogram, 4 * 7, count + 1);
+        let place = Place::of(victim.slot());
+        let line = delays::row(cpu, 7, SHAPE.slots) + place.line;
+        let count = self.maps().delays.half(line, 4 * place.count);
+        self.maps()
+            .delays
+            .set_half(line, 4 * place.count, count + 1);
         self.maps()
             .pairs
             .set_word(cpu, 0, pair_key(victim.0, culprit.0));

@@ -214,9 +214,9 @@ impl Slots {
             return None;
         };
         entry.state = State::Free;
-        entry.generation = entry.generation.wrapping_add(1);
+        let owner = Owner::new(slot, entry.generation).next();
+        entry.generation = owner.generation();
         entry.before = Some(id);
-        let owner = Owner::new(slot, entry.generation);
         self.pool.push_back(slot);
         if let Some(count) = self.held.get_mut(&id) {
             *count -= 1;

@@ -10,7 +10,7 @@ use std::{
 
 use agent_ebpf::{
     budget::Detail,
-    layout::{CGROUP_WAYS, Control, Cpu, FREE_SLOTS, SlotInfo, cgroup_bucket, cgroup_entry},
+    layout::{CGROUP_WAYS, Control, Cpu, FREE_SLOTS, SLOTS_IN_LINE, cgroup_bucket, cgroup_entry},
     owner::Owner,
 };
 
@@ -34,7 +34,7 @@ impl Maps {
             if let Some(offset) = self.empty_entry(id)
                 && let Some(owner) = slots.assign(id)
             {
-                self.set_slot(owner, id);
+                self.slots.set_word(owner.slot(), 0, id.0);
                 let entry = cgroup_entry(id.0, owner.0);
                 self.cgroups.set_word(cgroup_bucket(id.0), offset, entry);
             }
@@ -48,16 +48,9 @@ impl Maps {
         Some(way * size_of::<u64>())
     }
 
-    fn set_slot(&self, owner: Owner, id: CgroupId) {
-        let slot = owner.slot();
-        self.slots
-            .set_half(slot, offset_of!(SlotInfo, owner), owner.0);
-        self.slots.set_word(slot, offset_of!(SlotInfo, id), id.0);
-    }
-
     /// The cgroup that a CPU gave the slot to.
     pub(crate) fn slot_id(&self, slot: u32) -> Option<CgroupId> {
-        match self.slots.word(slot, offset_of!(SlotInfo, id)) {
+        match self.slots.word(slot, 0) {
             0 => None,
             id => Some(CgroupId(id)),
         }
@@ -66,8 +59,7 @@ impl Maps {
     /// No CPU finds this owner for this cgroup any more.
     pub(crate) fn clear_entry(&self, id: CgroupId, owner: Owner) {
         // Tasks that are known to be the owner's are looked up again.
-        self.slots
-            .set_half(owner.slot(), offset_of!(SlotInfo, owner), Owner::UNKNOWN.0);
+        self.set_generation(owner.slot(), owner.next().generation());
         let bucket = cgroup_bucket(id.0);
         let entries: [u64; CGROUP_WAYS] = self.cgroups.words(bucket);
         for (way, entry) in entries.into_iter().enumerate() {
@@ -77,14 +69,24 @@ impl Maps {
         }
     }
 
+    /// The programs read bytes, and only this process writes here.
+    fn set_generation(&self, slot: u32, generation: u8) {
+        let (line, place) = (slot / SLOTS_IN_LINE, (slot % SLOTS_IN_LINE) as usize);
+        let at = place % size_of::<u64>();
+        let offset = place - at;
+        let mut bytes = self.generations.word(line, offset).to_le_bytes();
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = generation;
+        }
+        self.generations
+            .set_word(line, offset, u64::from_le_bytes(bytes));
+    }
+
     /// Empties a slot that nobody writes to.
     pub(crate) fn empty_slot(&self, slot: u32) {
-        self.slots.set_word(slot, offset_of!(SlotInfo, id), 0);
+        self.slots.set_word(slot, 0, 0);
         for cpu in 0..self.shape.cpus {
             self.cells.zero(self.cell_index(cpu, slot));
-        }
-        for shard in 0..self.shape.shards {
-            self.delays.zero(shard * self.shape.slots + slot);
         }
         self.throttled.zero(slot);
     }
