@@ -180,7 +180,7 @@ mod tests {
         block_offsets.disk_major = 8;
         let mut settings = Settings::zeroed();
         settings.root_cgroup = 0x1_0000_0002;
-        settings.slots = u32::MAX - 1;
+        settings.shards = u32::MAX - 1;
         check(&Constants {
             offsets: &offsets,
             block_offsets: &block_offsets,
@@ -200,13 +200,13 @@ mod tests {
         let clock = offset(Table::Offsets, offset_of!(Offsets, rq_clock));
         let irq = offset(Table::Offsets, offset_of!(Offsets, rq_irq));
         let major = offset(Table::BlockOffsets, offset_of!(BlockOffsets, disk_major));
-        let slots = immediate(Table::Settings, offset_of!(Settings, slots));
+        let shards = immediate(Table::Settings, offset_of!(Settings, shards));
         let root = immediate(Table::Settings, offset_of!(Settings, root_cgroup));
         let marked = [
             instruction(0x79, clock, 0),
             instruction(0x61, irq, 0),
             instruction(0x69, major, 0),
-            instruction(MOV, 0, slots),
+            instruction(MOV, 0, shards),
             instruction(LDDW, 0, root),
             instruction(0, 0, 0),
             instruction(0x79, -8, 0),

@@ -45,7 +45,7 @@ impl Place {
     /// a line.
     #[inline(always)]
     pub fn of(slot: u32) -> Place {
-        let count = crate::opaque(slot / LINES_IN_PAGE) as usize % SLOTS_IN_LINE;
+        let count = (slot / LINES_IN_PAGE) as usize % SLOTS_IN_LINE;
         Place {
             line: slot / SLOTS_IN_PAGE * LINES_IN_PAGE + slot % LINES_IN_PAGE,
             count,

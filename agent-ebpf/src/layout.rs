@@ -11,13 +11,14 @@ use crate::{
     budget::Tokens,
     cause::{CAUSES, Cause},
     history::History,
+    owner::Owner,
     throttle::{Interval, Split, Windows},
     walk::Walk,
 };
 
 /// Names of the maps.
 pub mod map {
-    /// `[cpu * slots + slot]` of [`super::Cell`].
+    /// `[cpu * SLOTS + slot]` of [`super::Cell`].
     pub const CELLS: &str = "CELLS";
     /// `[crate::delays::index]` of [`crate::delays::Line`]: run-queue delay.
     pub const DELAYS: &str = "DELAYS";
@@ -35,10 +36,8 @@ pub mod map {
     pub const TRACKS: &str = "TRACKS";
     /// `[bucket]` of [`super::CgroupBucket`].
     pub const CGROUPS: &str = "CGROUPS";
-    /// `[slot]` of cgroup ids in the hierarchy that owns `cpu`; 0 is free.
-    pub const SLOTS: &str = "SLOTS";
-    /// `[slot / SLOTS_IN_LINE]` of [`super::Generations`].
-    pub const GENERATIONS: &str = "GENERATIONS";
+    /// `[slot]` of ids of the cgroups that hold them, in the hierarchy that owns `cpu`; 0 is free.
+    pub const HOLDERS: &str = "HOLDERS";
     /// One [`super::Control`].
     pub const CONTROL: &str = "CONTROL";
     /// Ring buffer of [`super::CgroupMade`] and paths.
@@ -239,6 +238,9 @@ impl Reason {
     }
 }
 
+/// Slots: one for each cgroup that runs, and a few reserved.
+pub const SLOTS: u32 = 1024;
+
 /// Free slots handed to one CPU at most.
 pub const FREE_SLOTS: u32 = 512;
 
@@ -323,6 +325,9 @@ pub struct Cpu {
     pub missed: u64,
     /// Slots for new cgroups.
     pub free: FreeSlots,
+    /// The generation of each slot: an owner of another one has it no more. The same for all CPUs;
+    /// written by userspace.
+    pub generations: [u8; SLOTS as usize],
     /// Room for the parts of the wait in work.
     pub windows: Windows,
     /// The segment of a wait in work.
@@ -337,6 +342,14 @@ pub struct Cpu {
     pub _line: [u64; 2],
     /// What ran on this CPU.
     pub history: History,
+}
+
+impl Cpu {
+    /// Whether an owner found earlier still has its slot.
+    #[inline(always)]
+    pub fn is_current(&self, owner: Owner) -> bool {
+        self.generations[(owner.slot() % SLOTS) as usize] == owner.generation()
+    }
 }
 
 /// A part of a wait, on one run queue, that is to be accounted.
@@ -418,18 +431,6 @@ pub fn cgroup_entry(id: u64, owner: u32) -> u64 {
 #[inline(always)]
 pub fn cgroup_entry_owner(entry: u64, id: u64) -> Option<u32> {
     (entry >> 24 == id & ID_BITS).then_some(entry as u32 & 0x00ff_ffff)
-}
-
-/// Slots in a value of [`Generations`].
-pub const SLOTS_IN_LINE: u32 = 64;
-
-/// The generation of each slot: an owner of another one has it no more. Together, not with each
-/// slot's cgroup: every switch looks here. Written by userspace.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, Debug, Zeroable, Pod)]
-pub struct Generations {
-    /// By the slot's last digits.
-    pub of: [u8; SLOTS_IN_LINE as usize],
 }
 
 /// How much the programs account.
@@ -567,22 +568,22 @@ pub struct Offsets {
 pub struct Settings {
     /// CPUs with room in the maps: the highest present CPU number + 1.
     pub cpus: u32,
-    /// Slots in the maps.
-    pub slots: u32,
     /// Histogram shards, a power of two; `cpus` or more means that no two CPUs share one.
     pub shards: u32,
     /// One of [`ThrottleMethod`].
     pub throttle: u32,
-    /// Id of the root cgroup.
-    pub root_cgroup: u64,
     /// Number of the hierarchy that owns `cpu`.
     pub hierarchy: u32,
+    /// Id of the root cgroup.
+    pub root_cgroup: u64,
     /// Shards of the accounts of block I/O, a power of two.
     pub stream_shards: u32,
     /// Records of requests for each CPU, a power of two.
     pub records: u32,
     /// Sets of pairs for each CPU, a power of two.
     pub pair_sets: u32,
+    /// Reserved.
+    pub _pad: u32,
 }
 
 /// How the programs learn of quota throttling.

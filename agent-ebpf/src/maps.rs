@@ -5,8 +5,8 @@ use core::ops::{Deref, DerefMut};
 use agent_ebpf::{
     baseline, bucket, delays,
     layout::{
-        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Generations, Histogram, PairSet,
-        SLOTS_IN_LINE, cgroup_bucket, cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SLOTS, cgroup_bucket,
+        cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
     owner::Owner,
     throttle::{self, Track},
@@ -37,8 +37,7 @@ mapped_array!(TASKS, baseline::Set, baseline::SETS);
 mapped_array!(MOVED, baseline::Moved, baseline::MOVED_ENTRIES);
 mapped_array!(TRACKS, Track, 1);
 mapped_array!(CGROUPS, CgroupBucket, CGROUP_BUCKETS);
-mapped_array!(SLOTS, u64, 1);
-mapped_array!(GENERATIONS, Generations, 1);
+mapped_array!(HOLDERS, u64, 1);
 mapped_array!(CONTROL, Control, 1);
 
 #[map]
@@ -90,7 +89,7 @@ pub(crate) fn cpu(index: u32) -> Option<Value<Cpu>> {
 
 #[inline(always)]
 pub(crate) fn cell(cpu: u32, owner: Owner) -> Option<Value<Cell>> {
-    value(&CELLS, cpu * host!(SETTINGS.slots) + owner.slot())
+    value(&CELLS, cpu * SLOTS + owner.slot())
 }
 
 #[inline(always)]
@@ -101,15 +100,6 @@ pub(crate) fn baselines(pid: u32) -> Option<Value<baseline::Set>> {
 #[inline(always)]
 pub(crate) fn moved(pid: u32) -> Option<Value<baseline::Moved>> {
     value(&MOVED, baseline::moved_of(pid))
-}
-
-/// Whether an owner found earlier still has its slot.
-#[inline(always)]
-pub(crate) fn is_current(owner: Owner) -> bool {
-    value(&GENERATIONS, owner.slot() / SLOTS_IN_LINE).is_some_and(|generations| {
-        let slot = core::hint::black_box(owner.slot()) % SLOTS_IN_LINE;
-        generations.of[slot as usize] == owner.generation()
-    })
 }
 
 /// How much to account.
@@ -145,7 +135,7 @@ pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
 #[inline(always)]
 pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: u32) {
     let shards = host!(SETTINGS.shards);
-    let row = delays::row(cpu & (shards - 1), bucket, host!(SETTINGS.slots));
+    let row = delays::row(cpu & (shards - 1), bucket, SLOTS);
     let place = delays::Place::of(owner.slot());
     let Some(mut line) = value(&DELAYS, row + place.line) else {
         return;
@@ -210,7 +200,7 @@ fn take_slot(mut state: Value<Cpu>, id: u64, entry: &mut u64) -> Option<Owner> {
     }
     let owners = free.owners.len();
     let owner = Owner(free.owners[core::hint::black_box(free.head as usize) & (owners - 1)]);
-    let mut holder = value(&SLOTS, owner.slot())?;
+    let mut holder = value(&HOLDERS, owner.slot())?;
     free.head = free.head.wrapping_add(1);
     *holder = id;
     *entry = cgroup_entry(id, owner.0);

@@ -37,10 +37,10 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let timed = clock::start(cpu, now);
     // First, so that what is to be fetched for it comes while the open slice is accounted.
     let pid = next.pid();
-    let owner = if pid == 0 {
-        Owner::IDLE
-    } else {
-        owner_of(next, cpu, number, pid)
+    let known = if pid == 0 { None } else { maps::baselines(pid) };
+    let owner = match known {
+        Some(set) => owner_of(next, set, cpu, number, pid),
+        None => Owner::IDLE,
     };
     let prev = Task::second_or_third(ctx, host!(OFFSETS.arg_prev));
     if prev.last_arrival() > cpu.last_switch {
@@ -50,8 +50,8 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     match advance(cpu, number, rq, now) {
         Ok(cell) => {
             leave(ctx, cell, Owner(cpu.open_owner), prev);
-            if !owner.is_idle() {
-                enter(cpu, number, next, pid, owner, now);
+            if let Some(set) = known {
+                enter(cpu, number, next, set, pid, owner, now);
             }
             cpu.accounted += 1;
         }
@@ -86,7 +86,7 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
         arrived: prev.last_arrival(),
         run_delay: prev.run_delay(),
         pid,
-        owner: owner_of(prev, cpu, number, pid).0,
+        owner: maps::baselines(pid).map_or(0, |set| owner_of(prev, set, cpu, number, pid).0),
         is_new: u32::from(prev.run_count() <= 1),
         is_held: u32::from(segment::prepare_split(cpu, prev, 0, false)),
     };
@@ -113,7 +113,9 @@ pub(crate) extern "C" fn arrive_late(number: u32) -> u32 {
         is_queued: false,
         is_new: late.is_new != 0,
     };
-    arrive(cpu, number, arrival, |_| late.is_held != 0);
+    if let Some(set) = maps::baselines(late.pid) {
+        arrive(cpu, number, set, arrival, |_| late.is_held != 0);
+    }
     0
 }
 
@@ -252,7 +254,15 @@ fn leave(ctx: &BtfTracePointContext, cell: Option<Value<Cell>>, owner: Owner, pr
 
 /// Accounts the wait of the task that enters.
 #[inline(always)]
-fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: u64) {
+fn enter(
+    cpu: Value<Cpu>,
+    number: u32,
+    next: Task,
+    set: Value<baseline::Set>,
+    pid: u32,
+    owner: Owner,
+    now: u64,
+) {
     let queued = next.last_queued();
     let here = if queued != 0 && queued < now {
         now - queued
@@ -269,7 +279,7 @@ fn enter(cpu: Value<Cpu>, number: u32, next: Task, pid: u32, owner: Owner, now: 
         is_queued: queued != 0,
         is_new: next.run_count() == 0,
     };
-    arrive(cpu, number, arrival, |start| {
+    arrive(cpu, number, set, arrival, |start| {
         segment::prepare_split(cpu, next, start, false)
     });
 }
@@ -295,7 +305,13 @@ struct Arrival {
 /// Accounts the wait of a task that comes to run. `is_held` tells whether a quota may have held it
 /// back since a time.
 #[inline(always)]
-fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOnce(u64) -> bool) {
+fn arrive(
+    mut cpu: Value<Cpu>,
+    number: u32,
+    mut set: Value<baseline::Set>,
+    arrival: Arrival,
+    is_held: impl FnOnce(u64) -> bool,
+) {
     let Arrival {
         pid,
         owner,
@@ -304,7 +320,7 @@ fn arrive(mut cpu: Value<Cpu>, number: u32, arrival: Arrival, is_held: impl FnOn
         ..
     } = arrival;
     let before = total - arrival.here.unwrap_or(0);
-    let (Some(mut set), Some(mut cell)) = (maps::baselines(pid), maps::cell(number, owner)) else {
+    let Some(mut cell) = maps::cell(number, owner) else {
         return;
     };
     let replaced = set.replace(pid, total, before);
@@ -395,14 +411,16 @@ fn take_moved(mut cpu: Value<Cpu>, pid: u32, wait: &mut Wait) {
 
 /// Whose time a task's is: as it was when the task ran last, unless it is in other cgroups now.
 #[inline(always)]
-fn owner_of(task: Task, mut cpu: Value<Cpu>, number: u32, pid: u32) -> Owner {
-    let Some(mut set) = maps::baselines(pid) else {
-        cold_path();
-        return find_owner(task, number);
-    };
+fn owner_of(
+    task: Task,
+    mut set: Value<baseline::Set>,
+    mut cpu: Value<Cpu>,
+    number: u32,
+    pid: u32,
+) -> Owner {
     let group = task.group_mark(&mut cpu.address);
     if let Some(owner) = set.owner(pid, group)
-        && maps::is_current(owner)
+        && cpu.is_current(owner)
         && !baseline::is_due(task.run_count())
     {
         return owner;
@@ -485,7 +503,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         set.replace(pid, baseline, run_delay);
         return;
     }
-    let owner = owner_of(task, cpu, number, pid);
+    let owner = owner_of(task, set, cpu, number, pid);
     let Some(mut cell) = maps::cell(number, owner) else {
         return;
     };

@@ -8,7 +8,7 @@ use agent_ebpf::{
     block::{BlockOffsets, accounts},
     constants::Constants,
     delays,
-    layout::{ABSENT, Offsets, SLOTS_IN_LINE, Settings, ThrottleMethod, map},
+    layout::{ABSENT, Offsets, SLOTS, Settings, ThrottleMethod, map},
     throttle::TRACKS,
 };
 use aya::{
@@ -153,19 +153,18 @@ fn preferred(offsets: &Offsets) -> ThrottleMethod {
 }
 
 fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> {
-    let (cpus, slots) = (settings.cpus, settings.slots);
+    let cpus = settings.cpus;
     let mut loader = EbpfLoader::new();
     // The programs have no relocations: see `offsets`.
     loader.btf(None);
     for (name, entries) in [
-        (map::CELLS, cpus * slots),
-        (map::DELAYS, delays::row(settings.shards, 0, slots)),
-        (map::THROTTLED, slots),
+        (map::CELLS, cpus * SLOTS),
+        (map::DELAYS, delays::row(settings.shards, 0, SLOTS)),
+        (map::THROTTLED, SLOTS),
         (map::PAIRS, cpus * settings.pair_sets),
         (map::CPUS, cpus),
         (map::TRACKS, cpus * TRACKS),
-        (map::SLOTS, slots),
-        (map::GENERATIONS, slots.div_ceil(SLOTS_IN_LINE)),
+        (map::HOLDERS, SLOTS),
         (map::STREAMS, accounts(settings.stream_shards)),
         (map::BLOCK_CPUS, cpus + 1),
         (map::RECORDS, cpus * settings.records),

@@ -5,8 +5,7 @@ use std::os::fd::AsFd as _;
 use agent_ebpf::{
     delays,
     layout::{
-        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Generations, Histogram, PairSet,
-        SLOTS_IN_LINE, Settings, map,
+        CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SLOTS, Settings, map,
     },
 };
 use aya::{
@@ -81,8 +80,7 @@ pub struct Maps {
     pub(crate) pairs: Mapped<PairSet>,
     pub(crate) cpus: Mapped<Cpu>,
     pub(crate) cgroups: Mapped<CgroupBucket>,
-    pub(crate) slots: Mapped<u64>,
-    pub(crate) generations: Mapped<Generations>,
+    pub(crate) holders: Mapped<u64>,
     pub(crate) control: Mapped<Control>,
 }
 
@@ -91,7 +89,7 @@ impl Maps {
     pub fn open(object: &Ebpf, settings: &Settings) -> Result<Maps, MapsError> {
         let shape = Shape {
             cpus: settings.cpus,
-            slots: settings.slots,
+            slots: SLOTS,
             shards: settings.shards,
         };
         Ok(Maps {
@@ -102,12 +100,7 @@ impl Maps {
             pairs: open(object, map::PAIRS, shape.cpus * settings.pair_sets)?,
             cpus: open(object, map::CPUS, shape.cpus)?,
             cgroups: open(object, map::CGROUPS, CGROUP_BUCKETS)?,
-            slots: open(object, map::SLOTS, shape.slots)?,
-            generations: open(
-                object,
-                map::GENERATIONS,
-                shape.slots.div_ceil(SLOTS_IN_LINE),
-            )?,
+            holders: open(object, map::HOLDERS, shape.slots)?,
             control: open(object, map::CONTROL, 1)?,
         })
     }
@@ -123,8 +116,7 @@ impl Maps {
             pairs: Mapped::private(shape.cpus * PRIVATE_PAIR_SETS),
             cpus: Mapped::private(shape.cpus),
             cgroups: Mapped::private(CGROUP_BUCKETS),
-            slots: Mapped::private(shape.slots),
-            generations: Mapped::private(shape.slots.div_ceil(SLOTS_IN_LINE)),
+            holders: Mapped::private(shape.slots),
             control: Mapped::private(1),
         }
     }

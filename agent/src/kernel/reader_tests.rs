@@ -63,7 +63,7 @@ impl Host {
         maps.cpus
             .set_half(cpu, offset_of!(Cpu, free.head), head.wrapping_add(1));
         let slot = owner.slot();
-        maps.slots.set_word(slot, 0, id.0);
+        maps.holders.set_word(slot, 0, id.0);
         let way = entries.iter().position(|entry| *entry == 0).unwrap();
         let entry = cgroup_entry(id.0, owner.0);
         maps.cgroups.set_word(bucket, 8 * way, entry);

@@ -7,8 +7,6 @@ use agent_ebpf::{
 
 use crate::host::hierarchy::{HIERARCHY_ROOT, Hierarchy};
 
-/// Slots: one for each cgroup that runs, and a few reserved.
-const SLOTS: u32 = 1024;
 /// Histogram shards at most.
 const MOST_SHARDS: u32 = 16;
 /// Room for pairs of victim and culprit on all CPUs: four a set, 4 MiB.
@@ -29,7 +27,6 @@ pub fn settings(cpus: u32, hierarchy: &Hierarchy) -> Settings {
     let rounded = cpus.next_power_of_two();
     Settings {
         cpus,
-        slots: SLOTS,
         shards: rounded.min(MOST_SHARDS),
         throttle: ThrottleMethod::Unknown as u32,
         // Kernel threads are in the host's root, of whatever part is visible here.
@@ -38,6 +35,7 @@ pub fn settings(cpus: u32, hierarchy: &Hierarchy) -> Settings {
         stream_shards: rounded.min(MOST_STREAM_SHARDS),
         records: (RECORDS / rounded).clamp(LEAST_RECORDS, MOST_RECORDS),
         pair_sets: (PAIR_SETS / rounded).clamp(LEAST_PAIR_SETS, MOST_PAIR_SETS),
+        _pad: 0,
     }
 }
 

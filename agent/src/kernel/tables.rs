@@ -10,7 +10,7 @@ use std::{
 
 use agent_ebpf::{
     budget::Detail,
-    layout::{CGROUP_WAYS, Control, Cpu, FREE_SLOTS, SLOTS_IN_LINE, cgroup_bucket, cgroup_entry},
+    layout::{CGROUP_WAYS, Control, Cpu, FREE_SLOTS, cgroup_bucket, cgroup_entry},
     owner::Owner,
 };
 
@@ -34,7 +34,7 @@ impl Maps {
             if let Some(offset) = self.empty_entry(id)
                 && let Some(owner) = slots.assign(id)
             {
-                self.slots.set_word(owner.slot(), 0, id.0);
+                self.holders.set_word(owner.slot(), 0, id.0);
                 let entry = cgroup_entry(id.0, owner.0);
                 self.cgroups.set_word(cgroup_bucket(id.0), offset, entry);
             }
@@ -50,7 +50,7 @@ impl Maps {
 
     /// The cgroup that a CPU gave the slot to.
     pub(crate) fn slot_id(&self, slot: u32) -> Option<CgroupId> {
-        match self.slots.word(slot, 0) {
+        match self.holders.word(slot, 0) {
             0 => None,
             id => Some(CgroupId(id)),
         }
@@ -71,20 +71,18 @@ impl Maps {
 
     /// The programs read bytes, and only this process writes here.
     fn set_generation(&self, slot: u32, generation: u8) {
-        let (line, place) = (slot / SLOTS_IN_LINE, (slot % SLOTS_IN_LINE) as usize);
-        let at = place % size_of::<u64>();
-        let offset = place - at;
-        let mut bytes = self.generations.word(line, offset).to_le_bytes();
-        if let Some(byte) = bytes.get_mut(at) {
-            *byte = generation;
+        let offset = offset_of!(Cpu, generations) + slot as usize;
+        let at = offset % size_of::<u64>();
+        for cpu in 0..self.shape.cpus {
+            let mut bytes = self.cpus.word(cpu, offset).to_le_bytes();
+            bytes[at] = generation;
+            self.cpus.set_word(cpu, offset, u64::from_le_bytes(bytes));
         }
-        self.generations
-            .set_word(line, offset, u64::from_le_bytes(bytes));
     }
 
     /// Empties a slot that nobody writes to.
     pub(crate) fn empty_slot(&self, slot: u32) {
-        self.slots.set_word(slot, 0, 0);
+        self.holders.set_word(slot, 0, 0);
         for cpu in 0..self.shape.cpus {
             self.cells.zero(self.cell_index(cpu, slot));
         }
