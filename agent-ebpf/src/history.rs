@@ -79,6 +79,15 @@ pub struct Slice {
     pub _pad: u32,
 }
 
+/// Two summaries, of which the shares of one are to be added to the other's.
+#[derive(Clone, Copy, Debug)]
+pub struct Merge {
+    /// The one, by its place.
+    pub from: u32,
+    /// The other.
+    pub to: u32,
+}
+
 /// The history of a CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
@@ -239,14 +248,32 @@ impl History {
     }
 
     /// Folds a group of slices, or one summary, into the next level: the lowest first, for it is
-    /// the one that is soonest overwritten.
+    /// the one that is soonest overwritten. What is left of it to do: [`History::merge`] for
+    /// shares from 0 on until it says that there are no more.
     #[inline(always)]
-    pub fn fold(&mut self) {
+    pub fn fold(&mut self) -> Option<Merge> {
         if self.unfolded & 1 != 0 {
             self.fold_slices();
+            None
         } else {
-            self.fold_summary();
+            Some(self.fold_summary())
         }
+    }
+
+    /// Adds a share of a summary to that of the next level. A step of its own: the verifier would
+    /// go through all ways of one share for each way of the one before.
+    #[inline(always)]
+    pub fn merge(&mut self, Merge { from, to }: Merge, share: u32) -> bool {
+        let place = |place: u32| opaque(place as usize) & (SUMMARIES - 1);
+        let shares = &self.summaries[place(from)].shares;
+        let Some(&Share { owner, ns, .. }) = shares.get(opaque(share as usize)) else {
+            return false;
+        };
+        if owner == Owner::IDLE.0 {
+            return false;
+        }
+        self.summaries[place(to)].add_share(owner, ns);
+        true
     }
 
     #[inline(always)]
@@ -279,7 +306,7 @@ impl History {
     }
 
     #[inline(always)]
-    fn fold_summary(&mut self) {
+    fn fold_summary(&mut self) -> Merge {
         let mut level = 1;
         while level < LEVELS - 2 {
             if self.unfolded & (1 << level) != 0 {
@@ -300,15 +327,12 @@ impl History {
             self.summaries[to].reset(head.start);
         }
         self.summaries[to].add_head(&head);
-        for i in 0..SHARES {
-            let share = self.summaries[from].shares[i];
-            if share.owner == Owner::IDLE.0 {
-                break;
-            }
-            self.summaries[to].add_share(share.owner, share.ns);
-        }
         if index & FAN_MASK == FAN_MASK {
             self.close_summary(level + 1, parent);
+        }
+        Merge {
+            from: from as u32,
+            to: to as u32,
         }
     }
 
@@ -341,6 +365,16 @@ mod tests {
         steal: u64,
     }
 
+    fn fold(history: &mut History) {
+        if let Some(merge) = history.fold() {
+            let mut shares = 0..;
+            while shares
+                .next()
+                .is_some_and(|share| history.merge(merge, share))
+            {}
+        }
+    }
+
     fn history_of(slices: &[Ran]) -> Box<History> {
         let mut history: Box<History> = bytemuck::allocation::zeroed_box();
         let mut now = 1_000;
@@ -354,7 +388,7 @@ mod tests {
                 ..Slice::default()
             });
             if history.is_unfolded() {
-                history.fold();
+                fold(&mut history);
             }
         }
         history

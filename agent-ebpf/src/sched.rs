@@ -7,7 +7,7 @@ use core::hint::cold_path;
 
 use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
-    history::Slice,
+    history::{Merge, SHARES, Slice},
     layout::{CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
     owner::{KernelFamily, Owner},
     throttle::Interval,
@@ -194,10 +194,24 @@ fn close(mut cpu: Value<Cpu>, number: u32, end: u64, steal: u64, irq: u64) -> Op
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn fold(number: u32) -> u32 {
-    if let Some(mut cpu) = maps::cpu(number) {
-        cpu.history.fold();
+    if let Some(mut cpu) = maps::cpu(number)
+        && let Some(Merge { from, to }) = cpu.history.fold()
+    {
+        for share in 0..SHARES as u32 {
+            if merge_share(number, from, to, share) == 0 {
+                break;
+            }
+        }
     }
     0
+}
+
+/// Merges a share of a summary; 0 when there are no more. A global function, as [`fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn merge_share(number: u32, from: u32, to: u32, share: u32) -> u32 {
+    let merge = Merge { from, to };
+    maps::cpu(number).is_some_and(|mut cpu| cpu.history.merge(merge, share)) as u32
 }
 
 /// What a clock that runs beside the CPU's took of a slice. What does not fit is carried over: a

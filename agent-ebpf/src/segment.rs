@@ -73,7 +73,7 @@ pub(crate) fn account(
 }
 
 /// Slices that are looked at on the spot.
-const NEWEST: usize = 2;
+const NEWEST: usize = 3;
 
 /// Accounts what of a segment lies within the newest slices: most lie there wholly. Returns the time
 /// from which on it is told, and leaves the cursor there.
