@@ -25,10 +25,10 @@ pub struct Line {
     pub counts: [u32; SLOTS_IN_LINE],
 }
 
-/// Where a slot is in its row.
+/// Where a slot is in each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The line of the row.
+    /// The line, numbered as in the first row.
     pub line: u32,
     /// The count of the line.
     pub count: usize,
@@ -59,10 +59,19 @@ pub fn lines(slots: u32) -> u32 {
     slots.div_ceil(SLOTS_IN_PAGE) * LINES_IN_PAGE
 }
 
-/// The first line of a row.
+/// Lines of so many shards.
 #[inline(always)]
-pub fn row(shard: u32, bucket: u32, slots: u32) -> u32 {
-    (shard * ROWS + bucket) * lines(slots)
+pub fn size(shards: u32, slots: u32) -> u32 {
+    shards * ROWS * lines(slots)
+}
+
+/// A line of a row. In each row a slot is one line further: at the same place of every page its
+/// counts would compete for the same few lines of the CPU's cache.
+#[inline(always)]
+pub fn index(shard: u32, bucket: u32, line: u32, slots: u32) -> u32 {
+    let row = (shard * ROWS + bucket) * lines(slots);
+    let page = line / LINES_IN_PAGE * LINES_IN_PAGE;
+    row + page + (line + bucket) % LINES_IN_PAGE
 }
 
 #[cfg(test)]
@@ -78,6 +87,18 @@ mod tests {
                 assert!(place.line < lines(slots) && place.count < SLOTS_IN_LINE);
                 assert_eq!(place.slot(), slot);
             }
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_their_row_each_once() {
+        let slots = 2000;
+        for bucket in 0..ROWS {
+            let row = 3 * size(1, slots) + bucket * lines(slots);
+            let indexes: HashSet<_> = (0..lines(slots))
+                .map(|line| index(3, bucket, line, slots))
+                .collect();
+            assert_eq!(indexes, (row..row + lines(slots)).collect());
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
 pub mod map {
     /// `[cpu * SLOTS + slot]` of [`super::Cell`].
     pub const CELLS: &str = "CELLS";
-    /// `[crate::delays::index]` of [`crate::delays::Line`]: run-queue delay.
+    /// [`crate::delays::index`] of [`crate::delays::Line`]: run-queue delay.
     pub const DELAYS: &str = "DELAYS";
     /// `[slot]` of [`super::Histogram`]: throttled time.
     pub const THROTTLED: &str = "THROTTLED";

@@ -135,9 +135,9 @@ pub(crate) extern "C" fn bucket_of(ns: u64) -> u64 {
 #[inline(always)]
 pub(crate) fn count_delay(cpu: u32, owner: Owner, bucket: u32) {
     let shards = host!(SETTINGS.shards);
-    let row = delays::row(cpu & (shards - 1), bucket, SLOTS);
     let place = delays::Place::of(owner.slot());
-    let Some(mut line) = value(&DELAYS, row + place.line) else {
+    let index = delays::index(cpu & (shards - 1), bucket, place.line, SLOTS);
+    let Some(mut line) = value(&DELAYS, index) else {
         return;
     };
     if shards >= host!(SETTINGS.cpus) {

@@ -19,7 +19,7 @@ pub(crate) struct Delays {
 impl Delays {
     pub(crate) fn new(maps: &Maps) -> Delays {
         Delays {
-            last: vec![[0; SLOTS_IN_LINE]; delays::row(1, 0, maps.shape.slots) as usize],
+            last: vec![[0; SLOTS_IN_LINE]; delays::size(1, maps.shape.slots) as usize],
             grown: vec![[0; BUCKETS]; maps.shape.slots as usize],
         }
     }
@@ -40,15 +40,15 @@ impl Delays {
     }
 
     fn read_line(&mut self, maps: &Maps, bucket: u32, line: u32, slots: u16) {
-        let row = |shard| delays::row(shard, bucket, maps.shape.slots);
+        let index = |shard| delays::index(shard, bucket, line, maps.shape.slots);
         let mut now = [0u32; SLOTS_IN_LINE];
         for shard in 0..maps.shape.shards {
-            let part: [u32; SLOTS_IN_LINE] = maps.delays.halves(row(shard) + line);
+            let part: [u32; SLOTS_IN_LINE] = maps.delays.halves(index(shard));
             for (sum, part) in now.iter_mut().zip(part) {
                 *sum = sum.wrapping_add(part);
             }
         }
-        let last = &mut self.last[(row(0) + line) as usize];
+        let last = &mut self.last[index(0) as usize];
         if now == *last {
             return;
         }

@@ -122,7 +122,7 @@ mod tests {
         };
         let set = |shard, count| {
             let place = Place::of(3);
-            let index = delays::row(shard, 5, SHAPE.slots) + place.line;
+            let index = delays::index(shard, 5, place.line, SHAPE.slots);
             maps.delays.set_half(index, 4 * place.count, count);
         };
         set(0, u32::MAX);

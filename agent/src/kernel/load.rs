@@ -159,7 +159,7 @@ fn load_object(places: &Places, settings: &Settings) -> Result<Ebpf, LoadError> 
     loader.btf(None);
     for (name, entries) in [
         (map::CELLS, cpus * SLOTS),
-        (map::DELAYS, delays::row(settings.shards, 0, SLOTS)),
+        (map::DELAYS, delays::size(settings.shards, SLOTS)),
         (map::THROTTLED, SLOTS),
         (map::PAIRS, cpus * settings.pair_sets),
         (map::CPUS, cpus),

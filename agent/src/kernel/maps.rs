@@ -63,7 +63,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     fn delay_lines(self) -> u32 {
-        delays::row(self.shards, 0, self.slots)
+        delays::size(self.shards, self.slots)
     }
 }
 

@@ -85,7 +85,7 @@ impl Host {
         self.add(cpu, victim, wait, ns);
         self.add(cpu, victim, offset_of!(Cell, waits), 1);
         let place = Place::of(victim.slot());
-        let line = delays::row(cpu, 7, SHAPE.slots) + place.line;
+        let line = delays::index(cpu, 7, place.line, SHAPE.slots);
         let count = self.maps().delays.half(line, 4 * place.count);
         self.maps()
             .delays
