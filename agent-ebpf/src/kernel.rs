@@ -152,8 +152,15 @@ impl Task {
     }
 
     #[inline(always)]
-    pub(crate) fn is_kernel_thread(self) -> bool {
+    fn is_kernel_thread(self) -> bool {
         load!(u32: self.0, OFFSETS.task_flags) & PF_KTHREAD != 0
+    }
+
+    /// Whether it is a kernel thread of the host. One in a container's cgroup (vhost) works for the
+    /// container.
+    #[inline(always)]
+    pub(crate) fn works_for_host(self, cgroup: u64) -> bool {
+        cgroup == host!(SETTINGS.root_cgroup) && self.is_kernel_thread()
     }
 
     /// The first 8 bytes of its name.

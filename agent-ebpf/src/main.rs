@@ -19,6 +19,7 @@ mod sched;
 mod segment;
 mod streams;
 mod waiting;
+mod whose;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, fentry},

@@ -9,7 +9,7 @@ use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
     history::{Merge, SHARES, Slice},
     layout::{CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
-    owner::{KernelFamily, Owner},
+    owner::Owner,
     throttle::Interval,
 };
 use aya_ebpf::programs::BtfTracePointContext;
@@ -19,6 +19,7 @@ use crate::{
     kernel::{RunQueue, Task, argument, has, host},
     maps::{self, Value, bucket_of},
     segment::{self, Wait, leave_open},
+    whose,
 };
 
 /// `sched_switch(preempt, prev, next[, prev_state])`.
@@ -39,7 +40,7 @@ pub(crate) fn switch(ctx: &BtfTracePointContext) {
     let pid = next.pid();
     let known = if pid == 0 { None } else { maps::baselines(pid) };
     let owner = match known {
-        Some(set) => owner_of(next, set, cpu, number, pid),
+        Some(set) => whose::owner_of(next, set, cpu, number, pid),
         None => Owner::IDLE,
     };
     let prev = Task::second_or_third(ctx, host!(OFFSETS.arg_prev));
@@ -86,7 +87,7 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
         arrived: prev.last_arrival(),
         run_delay: prev.run_delay(),
         pid,
-        owner: maps::baselines(pid).map_or(0, |set| owner_of(prev, set, cpu, number, pid).0),
+        owner: maps::baselines(pid).map_or(0, |set| whose::owner_of(prev, set, cpu, number, pid).0),
         is_new: u32::from(prev.run_count() <= 1),
         is_held: u32::from(segment::prepare_split(cpu, prev, 0, false)),
     };
@@ -346,7 +347,7 @@ fn arrive(
         && let Some(task) = arrival.task
     {
         cold_path();
-        find_and_keep_owner(&mut set, cpu, task, number, pid);
+        whose::find_and_keep(&mut set, cpu, task, number, pid);
     }
     let baseline = baseline_or_first(replaced.old, arrival.is_new, before);
     if baseline & (SUSPECT | MOVED) == 0 && !arrival.is_queued && before == baseline {
@@ -423,73 +424,6 @@ fn take_moved(mut cpu: Value<Cpu>, pid: u32, wait: &mut Wait) {
     }
 }
 
-/// Whose time a task's is: as it was when the task ran last, unless it is in other cgroups now.
-#[inline(always)]
-fn owner_of(
-    task: Task,
-    mut set: Value<baseline::Set>,
-    mut cpu: Value<Cpu>,
-    number: u32,
-    pid: u32,
-) -> Owner {
-    let group = task.group_mark(&mut cpu.address);
-    if let Some(owner) = set.owner(pid, group)
-        && cpu.is_current(owner)
-        && !baseline::is_due(task.run_count())
-    {
-        return owner;
-    }
-    cold_path();
-    find_and_keep_owner(&mut set, cpu, task, number, pid)
-}
-
-/// Keeps what it finds for a task that has an entry, unless a slot may come free for it.
-#[inline(always)]
-fn find_and_keep_owner(
-    set: &mut baseline::Set,
-    mut cpu: Value<Cpu>,
-    task: Task,
-    number: u32,
-    pid: u32,
-) -> Owner {
-    // First the mark: of a task that is moved meanwhile it is an old one, which is not believed.
-    let group = task.group_mark(&mut cpu.address);
-    let owner = find_owner(task, number);
-    if owner != Owner::OTHER {
-        set.keep_owner(pid, group, owner);
-    }
-    owner
-}
-
-/// Whose time a task's is, by its cgroup.
-#[inline(always)]
-fn find_owner(task: Task, number: u32) -> Owner {
-    let id = task.cgroup_id();
-    // A kernel thread in a container's cgroup (vhost) works for the container.
-    if id == host!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
-        return Owner(owner_by_name(task.name()));
-    }
-    Owner(owner_by_cgroup(number, id))
-}
-
-/// The account of kernel threads with such a name. A global function, as [`fold`]; apart, for most
-/// tasks are known.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn owner_by_name(name: u64) -> u32 {
-    Owner::kernel(KernelFamily::of_name(name)).0
-}
-
-/// The slot of a cgroup, as [`owner_by_name`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn owner_by_cgroup(number: u32, id: u64) -> u32 {
-    let Some(cpu) = maps::cpu(number) else {
-        return Owner::OTHER.0;
-    };
-    maps::owner_of_cgroup(cpu, id).0
-}
-
 /// `sched_migrate_task(task, dest_cpu)`: a queued task leaves a run queue, whose lock is held. Its
 /// wait so far is accounted here, with the history of the CPU that it waited for.
 #[inline(always)]
@@ -517,7 +451,7 @@ pub(crate) fn migrate(ctx: &BtfTracePointContext) {
         set.replace(pid, baseline, run_delay);
         return;
     }
-    let owner = owner_of(task, set, cpu, number, pid);
+    let owner = whose::owner_of(task, set, cpu, number, pid);
     let Some(mut cell) = maps::cell(number, owner) else {
         return;
     };

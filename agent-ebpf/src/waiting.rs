@@ -8,10 +8,7 @@ use agent_ebpf::{
 };
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 
-use crate::{
-    kernel::{Task, host},
-    maps,
-};
+use crate::{kernel::Task, maps};
 
 /// `struct bpf_iter__task`.
 #[repr(C)]
@@ -79,7 +76,7 @@ pub(crate) fn print(ctx: *const IterTask) {
         tid: task.pid(),
         family: 0,
     };
-    if id == host!(SETTINGS.root_cgroup) && task.is_kernel_thread() {
+    if task.works_for_host(id) {
         waiting.family = 1 + KernelFamily::of_name(task.name()) as u32;
     }
     // SAFETY: the record outlives the call.

@@ -11,7 +11,10 @@ use agent_ebpf::{
 };
 
 use super::*;
-use crate::kernel::{maps::Shape, system::monotonic_ns};
+use crate::{
+    kernel::{maps::Shape, system::monotonic_ns},
+    sample::Counts,
+};
 
 const SHAPE: Shape = Shape {
     cpus: 2,
@@ -19,6 +22,8 @@ const SHAPE: Shape = Shape {
     shards: 2,
 };
 const ONLINE: [u32; 2] = [0, 1];
+/// That of all waits.
+const BUCKET: u32 = 7;
 const A: CgroupId = CgroupId(101);
 const B: CgroupId = CgroupId(102);
 
@@ -83,18 +88,28 @@ impl Host {
     fn wait(&self, cpu: u32, victim: Owner, culprit: Owner, ns: u64) {
         let wait = offset_of!(Cell, wait_ns) + 8 * Cause::Neighbor as usize;
         self.add(cpu, victim, wait, ns);
-        self.add(cpu, victim, offset_of!(Cell, waits), 1);
-        let place = Place::of(victim.slot());
-        let line = delays::index(cpu, 7, place.line, SHAPE.slots);
-        let count = self.maps().delays.half(line, 4 * place.count);
-        self.maps()
-            .delays
-            .set_half(line, 4 * place.count, count + 1);
+        self.count(cpu, victim);
         self.maps()
             .pairs
             .set_word(cpu, 0, pair_key(victim.0, culprit.0));
         let before = self.maps().pairs.word(cpu, 8);
         self.maps().pairs.set_word(cpu, 8, before + ns);
+    }
+
+    fn count(&self, cpu: u32, victim: Owner) {
+        self.add(cpu, victim, offset_of!(Cell, waits), 1);
+        let (place, delays) = (Place::of(victim.slot()), &self.maps().delays);
+        let line = delays::index(cpu, BUCKET, place.line, SHAPE.slots);
+        let count = delays.half(line, 4 * place.count);
+        delays.set_half(line, 4 * place.count, count + 1);
+    }
+
+    fn is_current(&self, owner: Owner) -> [bool; 2] {
+        let offset = offset_of!(Cpu, generations) + owner.slot() as usize;
+        ONLINE.map(|cpu| {
+            let word = self.maps().cpus.word(cpu, offset);
+            word.to_le_bytes()[offset % 8] == owner.generation()
+        })
     }
 
     fn set_cpu(&self, cpu: u32, offset: usize, word: u64) {
@@ -196,7 +211,10 @@ fn a_slot_is_emptied_and_given_to_another_without_a_loss() {
     let (a, b) = (host.owner(0, A), host.owner(0, B));
     host.run(0, a, 100);
     host.wait(0, b, a, 11);
+    host.count(1, a);
     let before = host.read();
+    assert_eq!(before.accounts[&party(A)].delay[BUCKET as usize], 1);
+    assert_eq!(host.is_current(a), [true, true]);
     for _ in 0..2 {
         host.reader.scanned(|id| id == B);
     }
@@ -209,6 +227,8 @@ fn a_slot_is_emptied_and_given_to_another_without_a_loss() {
         last = totals;
     }
     assert!(!host.reader.slots.holds(A));
+    assert_eq!(host.is_current(a), [false, false]);
+    assert_eq!(host.is_current(b), [true, true]);
     let index = host.maps().cell_index(0, a.slot());
     assert_eq!(host.maps().cells.word(index, 0), 0);
     assert_eq!(host.maps().slot_id(a.slot()), None);
@@ -222,13 +242,16 @@ fn a_slot_is_emptied_and_given_to_another_without_a_loss() {
         host.read();
     }
     assert!(host.reader.slots.holder(a.slot()).is_some());
+    assert_eq!(host.is_current(a.next()), [true, true]);
     host.wait(1, b, a, 5);
     let reading = host.read();
     assert_eq!(reading.blame.get(&(party(B), party(A))), Some(16));
-    let ran = others
+    let of_others = others
         .iter()
         .filter_map(|id| reading.accounts.get(&party(*id)));
-    assert!(ran.map(|account| account.run_ns).all(|run_ns| run_ns == 1));
+    for account in of_others {
+        assert_eq!((account.run_ns, &account.delay), (1, &Counts::default()));
+    }
 }
 
 impl Reading {
