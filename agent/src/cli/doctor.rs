@@ -1,6 +1,6 @@
 //! `crosstalk doctor`: what this host lets Crosstalk observe, and what to do about the rest.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anstyle::Style;
 use anyhow::Context as _;
@@ -14,7 +14,7 @@ use crate::{
         output,
         page::{ALARM, CARE, FINE, HEADING, PLAIN, Page},
     },
-    names::{self, Resolver, sources},
+    names::{self, Resolver},
     observe::{Observer, Obstacle, StartError},
     wording::figures::count,
 };
@@ -42,7 +42,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let names = Resolver::start(sources(Path::new("/"), None)).ok();
+    let names = Resolver::of_this_host(None);
     let mut started = Observer::start();
     if let Ok(observer) = &mut started {
         observer.examine();

@@ -14,6 +14,7 @@ mod output;
 mod page;
 mod report;
 mod socket;
+mod warm_up;
 
 pub use exit::Exit;
 

@@ -42,7 +42,7 @@ pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a host may have, in this order; the kubelet is asked over the network where access to it is
 /// given.
-pub fn sources(root: &Path, kubelet: Option<KubeletAccess>) -> Vec<Box<dyn Source>> {
+fn sources(root: &Path, kubelet: Option<KubeletAccess>) -> Vec<Box<dyn Source>> {
     let at = |path: &str| root.join(path);
     let mut sources: Vec<Box<dyn Source>> = vec![
         Box::new(PodsApi::new(&at("var/lib/kubelet/pods-api/pods-api.sock"))),

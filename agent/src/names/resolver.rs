@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
@@ -12,8 +13,10 @@ use std::{
 };
 
 use super::{
+    KubeletAccess,
     facts::Facts,
     source::{Error, Source},
+    sources,
 };
 
 /// Between rounds while nobody asks.
@@ -83,6 +86,14 @@ struct Shared {
 }
 
 impl Resolver {
+    /// Begins to read what this host has. Names are optional, and so is a thread to read them.
+    pub fn of_this_host(kubelet: Option<KubeletAccess>) -> Option<Resolver> {
+        let sources = sources(Path::new("/"), kubelet);
+        Self::start(sources)
+            .inspect_err(|error| tracing::warn!("no names are read: {error}"))
+            .ok()
+    }
+
     /// Begins to read; those that come first count where two know the same.
     pub fn start(sources: Vec<Box<dyn Source>>) -> io::Result<Resolver> {
         let shared = Arc::new(Shared::default());

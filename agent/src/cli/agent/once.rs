@@ -15,7 +15,7 @@ use crate::{
     entity::identify_with,
     host::facts,
     model::Model,
-    names::{PATIENCE, Resolver, sources},
+    names::{PATIENCE, Resolver},
     observe::Observer,
     otlp::{
         encode,
@@ -26,8 +26,7 @@ use crate::{
 };
 
 pub(super) async fn run(to: &To, settings: &Settings) -> anyhow::Result<Exit> {
-    // Names are optional, and so is a thread to read them.
-    let names = Resolver::start(sources(Path::new("/"), settings.kubelet.clone())).ok();
+    let names = Resolver::of_this_host(settings.kubelet.clone());
     // Known before the interval, at which the agent's own series are to begin.
     let facts = facts::read(Path::new("/proc"), Path::new("/sys"));
     let host = host(

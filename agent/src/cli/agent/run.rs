@@ -1,10 +1,10 @@
 //! `crosstalk agent`: observes on and on and delivers, until a signal comes.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use caps::Capability;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
     canary::{Canary, Keeper},
@@ -22,19 +22,15 @@ use crate::{
             watch::{Naming, Watch},
         },
         interrupt::Interrupts,
+        warm_up::warm_up,
     },
     config::Settings,
     confine::{Needs, confine},
     history::{History, Socket},
-    names::{KubeletAccess, Resolver, sources},
+    names::{KubeletAccess, Resolver},
     observe::Observer,
     otlp::{delivery::Shared, ledger::Ledger, resource::Host},
 };
-
-/// Until then histories have begun, and waits have one to be attributed from.
-const WARM_UP: Duration = Duration::from_secs(1);
-/// Meanwhile many cgroups run for the first time: they are given room so many times.
-const WARM_UP_STEPS: u32 = 5;
 
 /// Sources of names are read every ten seconds, and when a new container turns up.
 const PATIENCE_FOR_NAMES: Duration = Duration::from_secs(20);
@@ -75,14 +71,9 @@ pub(super) async fn run(settings: Settings, sources: Sources) -> anyhow::Result<
     let shared = Shared::new(patient_ledger(host.clone(), &settings));
     let prepared = Prepared::new(&shared, &settings)?;
     let naming = naming(settings.kubelet.clone());
-    for _ in 0..WARM_UP_STEPS {
-        tokio::select! {
-            biased;
-            _ = interrupts.next() => return Ok(Exit::Ran),
-            () = sleep(WARM_UP / WARM_UP_STEPS) => {
-                observer.keep_up().context("cannot start")?;
-            }
-        }
+    let warm_up = warm_up(&mut observer, &mut interrupts).await;
+    if warm_up.context("cannot start")?.is_some() {
+        return Ok(Exit::Ran);
     }
     let watch = Watch::start(observer, naming, &settings.limits).context("cannot start")?;
     let mut agent = Agent {
@@ -279,7 +270,6 @@ fn patient_ledger(host: Host, settings: &Settings) -> Ledger {
     ledger(host, settings).waiting_for_names(PATIENCE_FOR_NAMES)
 }
 
-/// Names are optional, and so is a thread to read them.
 fn naming(kubelet: Option<KubeletAccess>) -> Naming {
-    Naming::new(Resolver::start(sources(Path::new("/"), kubelet)).ok())
+    Naming::new(Resolver::of_this_host(kubelet))
 }

@@ -3,19 +3,14 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::{
-    cli::{Exit, interrupt::Interrupts, report::progress::Progress},
+    cli::{Exit, interrupt::Interrupts, report::progress::Progress, warm_up::warm_up},
     host::processes::Snapshot,
     observe::Observer,
     sample::Sample,
 };
-
-/// Until then histories have begun, and waits have one to be attributed from.
-const WARM_UP: Duration = Duration::from_secs(1);
-/// Meanwhile many cgroups run for the first time: they are given room so many times.
-const WARM_UP_STEPS: u32 = 5;
 
 /// Between looks inside the interval, which keep the programs supplied with room for new cgroups
 /// and find the names of those that come and go.
@@ -47,14 +42,9 @@ pub(in crate::cli) async fn observe(
     // Before anything is attached, so that it is detached in order.
     let mut interrupts = Interrupts::install().context("cannot catch signals")?;
     let mut observer = Observer::start()?;
-    for _ in 0..WARM_UP_STEPS {
-        tokio::select! {
-            biased;
-            exit = interrupts.next() => return Ok(Course::Interrupted(exit)),
-            () = sleep(WARM_UP / WARM_UP_STEPS) => {
-                observer.keep_up().context("cannot start the interval")?;
-            }
-        }
+    let warm_up = warm_up(&mut observer, &mut interrupts).await;
+    if let Some(exit) = warm_up.context("cannot start the interval")? {
+        return Ok(Course::Interrupted(exit));
     }
     let processes = Snapshot::all(Path::new("/proc")).ok();
     let before = observer.sample().context("cannot start the interval")?;

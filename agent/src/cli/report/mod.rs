@@ -14,7 +14,7 @@ mod text;
 
 pub(super) use args::Args;
 
-use std::{ffi::OsStr, path::Path};
+use std::ffi::OsStr;
 
 use anyhow::Context as _;
 
@@ -29,7 +29,7 @@ use crate::{
     },
     entity::identify_with,
     model::Model,
-    names::{self, PATIENCE, Resolver, sources},
+    names::{self, PATIENCE, Resolver},
     observe::Observer,
     signal::Verdict,
 };
@@ -40,8 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     {
         return Ok(exit);
     }
-    // Names are optional, and so is a thread to read them.
-    let names = Resolver::start(sources(Path::new("/"), args.kubelet.clone())).ok();
+    let names = Resolver::of_this_host(args.kubelet.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
