@@ -10,6 +10,7 @@ use agent_ebpf::{
         stream_sets,
     },
     layout::Histogram,
+    opaque,
 };
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 
@@ -125,7 +126,7 @@ impl Account {
     /// Counts a duration in a histogram of the stream.
     #[inline(always)]
     pub(crate) fn count(self, histogram: &mut Histogram, bucket: u64) {
-        let bucket = core::hint::black_box(bucket as usize);
+        let bucket = opaque(bucket as usize);
         if bucket < histogram.counts.len() {
             add(&mut histogram.counts[bucket], 1, self.is_shared);
         }
@@ -203,7 +204,7 @@ fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
             free = Some(way);
         }
     }
-    let way = core::hint::black_box(free?) & (STREAM_WAYS - 1);
+    let way = opaque(free?) & (STREAM_WAYS - 1);
     let slot = &raw mut keys.keys[way];
     // SAFETY: a word of the map's value.
     let add = |addend| unsafe { atomic_add(&mut *slot, addend) };
