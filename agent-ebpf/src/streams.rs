@@ -10,7 +10,6 @@ use agent_ebpf::{
         stream_sets,
     },
     layout::Histogram,
-    opaque,
 };
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 
@@ -126,7 +125,7 @@ impl Account {
     /// Counts a duration in a histogram of the stream.
     #[inline(always)]
     pub(crate) fn count(self, histogram: &mut Histogram, bucket: u64) {
-        let bucket = opaque(bucket as usize);
+        let bucket = core::hint::black_box(bucket as usize);
         if bucket < histogram.counts.len() {
             add(&mut histogram.counts[bucket], 1, self.is_shared);
         }
@@ -204,7 +203,7 @@ fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
             free = Some(way);
         }
     }
-    let way = opaque(free?) & (STREAM_WAYS - 1);
+    let way = core::hint::black_box(free?) & (STREAM_WAYS - 1);
     let slot = &raw mut keys.keys[way];
     // SAFETY: a word of the map's value.
     let add = |addend| unsafe { atomic_add(&mut *slot, addend) };
