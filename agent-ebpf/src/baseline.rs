@@ -9,8 +9,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    layout::{hash, mix},
-    owner::Owner,
+    layout::{PAGE_BYTES, hash, mix},
+    owner::{OWNER_BITS, OWNER_MASK, Owner},
 };
 
 /// Sets of the table.
@@ -40,7 +40,7 @@ pub struct Set {
 }
 
 /// Sets in a page of memory.
-const PAGE: u32 = 4096 / size_of::<Set>() as u32;
+const PAGE: u32 = PAGE_BYTES / size_of::<Set>() as u32;
 
 /// The set of a task. Numbers that follow each other are in neighbouring cache lines, so that two
 /// that run on different CPUs do not share one, and as many as a page holds are in one page: pages
@@ -61,8 +61,7 @@ fn tag(pid: u32) -> u64 {
 }
 
 const TAG_SHIFT: u32 = 56;
-const GROUP_SHIFT: u32 = 24;
-const OWNER: u64 = (1 << GROUP_SHIFT) - 1;
+const GROUP_SHIFT: u32 = OWNER_BITS;
 
 /// The identity of a task's set of cgroups (`css_set`), by its address: they are larger than a
 /// cache line. Never 0.
@@ -180,7 +179,7 @@ impl Set {
         let wanted = (tag(pid) << 32) | group as u64;
         for key in &self.keys {
             if key >> GROUP_SHIFT == wanted {
-                return Some(Owner((key & OWNER) as u32));
+                return Some(Owner((key & OWNER_MASK) as u32));
             }
         }
         None
@@ -189,8 +188,9 @@ impl Set {
     /// Keeps the owner of a task that has an entry.
     #[inline(always)]
     pub fn keep_owner(&mut self, pid: u32, group: u32, owner: Owner) {
-        let kept =
-            (tag(pid) << TAG_SHIFT) | ((group as u64) << GROUP_SHIFT) | (owner.0 as u64 & OWNER);
+        let kept = (tag(pid) << TAG_SHIFT)
+            | ((group as u64) << GROUP_SHIFT)
+            | (owner.0 as u64 & OWNER_MASK);
         for key in &mut self.keys {
             if *key >> TAG_SHIFT == tag(pid) {
                 *key = kept;

@@ -5,12 +5,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::bucket::LAST_BUCKET;
+use crate::{bucket::LAST_BUCKET, layout::PAGE_BYTES};
 
 /// Slots in a [`Line`].
 pub const SLOTS_IN_LINE: usize = 16;
 /// Lines in a page of memory.
-const LINES_IN_PAGE: u32 = 4096 / size_of::<Line>() as u32;
+const LINES_IN_PAGE: u32 = PAGE_BYTES / size_of::<Line>() as u32;
 /// Slots in a page of lines.
 const SLOTS_IN_PAGE: u32 = LINES_IN_PAGE * SLOTS_IN_LINE as u32;
 

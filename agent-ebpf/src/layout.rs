@@ -11,7 +11,7 @@ use crate::{
     budget::Tokens,
     cause::{CAUSES, Cause},
     history::History,
-    owner::Owner,
+    owner::{OWNER_BITS, OWNER_MASK, Owner},
     throttle::{Interval, Split, Windows},
     walk::Walk,
 };
@@ -238,6 +238,9 @@ impl Reason {
     }
 }
 
+/// Bytes of the smallest page of memory that a kernel has.
+pub(crate) const PAGE_BYTES: u32 = 4096;
+
 /// Slots: one for each cgroup that runs, and a few reserved.
 pub const SLOTS: u32 = 1024;
 
@@ -424,13 +427,13 @@ const ID_BITS: u64 = (1 << 40) - 1;
 /// The entry of a cgroup id with its owner.
 #[inline(always)]
 pub fn cgroup_entry(id: u64, owner: u32) -> u64 {
-    ((id & ID_BITS) << 24) | (owner as u64 & 0x00ff_ffff)
+    ((id & ID_BITS) << OWNER_BITS) | (owner as u64 & OWNER_MASK)
 }
 
 /// The owner in an entry, if it is that of a cgroup id.
 #[inline(always)]
 pub fn cgroup_entry_owner(entry: u64, id: u64) -> Option<u32> {
-    (entry >> 24 == id & ID_BITS).then_some(entry as u32 & 0x00ff_ffff)
+    (entry >> OWNER_BITS == id & ID_BITS).then_some((entry & OWNER_MASK) as u32)
 }
 
 /// How much the programs account.

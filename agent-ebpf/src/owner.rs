@@ -17,6 +17,11 @@ pub const SLOT_KERNEL: u32 = 2;
 /// The first slot that a cgroup can have.
 pub const SLOT_FIRST_CGROUP: u32 = 32;
 
+/// Bits of an owner that has a slot.
+pub(crate) const OWNER_BITS: u32 = 24;
+/// Likewise, as a mask.
+pub(crate) const OWNER_MASK: u64 = (1 << OWNER_BITS) - 1;
+
 impl Owner {
     /// The idle task.
     pub const IDLE: Owner = Owner(SLOT_IDLE);

@@ -87,7 +87,11 @@ fn catch_up(mut cpu: Value<Cpu>, number: u32, prev: Task) {
         arrived: prev.last_arrival(),
         run_delay: prev.run_delay(),
         pid,
-        owner: maps::baselines(pid).map_or(0, |set| whose::owner_of(prev, set, cpu, number, pid).0),
+        owner: maps::baselines(pid)
+            .map_or(Owner::IDLE, |set| {
+                whose::owner_of(prev, set, cpu, number, pid)
+            })
+            .0,
         is_new: u32::from(prev.run_count() <= 1),
         is_held: u32::from(segment::prepare_split(cpu, prev, 0, false)),
     };

@@ -61,8 +61,8 @@ fn find_owner(task: Task, number: u32) -> Owner {
     Owner(owner_by_cgroup(number, id))
 }
 
-/// The account of kernel threads with such a name. A global function, as [`crate::sched::fold`]; apart, for most
-/// tasks are known.
+/// The account of kernel threads with such a name. A global function, as [`crate::sched::fold`];
+/// apart, for most tasks are known.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn owner_by_name(name: u64) -> u32 {

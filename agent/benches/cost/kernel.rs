@@ -224,7 +224,7 @@ fn tell(load: Load, name: &str, rounds: &[Round]) {
     teller.tell("runqlat over empty, per wake-up", tables::NS, &wakeup, none);
     let ratio = of(&|round| round.ours.whole() / round.peer.whole());
     let what = "all of ours to all of runqlat, over empty";
-    // As promised hot: a fifth of what the peer takes cold is a fifth of what is promised cold.
+    // Promised hot: cold it would be a fraction of what is promised cold.
     let target = if load == Load::Hot {
         Target::at_most(0.2)
     } else {

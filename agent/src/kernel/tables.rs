@@ -59,7 +59,7 @@ impl Maps {
     /// No CPU finds this owner for this cgroup any more.
     pub(crate) fn clear_entry(&self, id: CgroupId, owner: Owner) {
         // Tasks that are known to be the owner's are looked up again.
-        self.set_generation(owner.slot(), owner.next().generation());
+        self.set_current(owner.next());
         let bucket = cgroup_bucket(id.0);
         let entries: [u64; CGROUP_WAYS] = self.cgroups.words(bucket);
         for (way, entry) in entries.into_iter().enumerate() {
@@ -70,12 +70,12 @@ impl Maps {
     }
 
     /// The programs read bytes, and only this process writes here.
-    fn set_generation(&self, slot: u32, generation: u8) {
-        let offset = offset_of!(Cpu, generations) + slot as usize;
+    fn set_current(&self, owner: Owner) {
+        let offset = offset_of!(Cpu, generations) + owner.slot() as usize;
         let at = offset % size_of::<u64>();
         for cpu in 0..self.shape.cpus {
             let mut bytes = self.cpus.word(cpu, offset).to_le_bytes();
-            bytes[at] = generation;
+            bytes[at] = owner.generation();
             self.cpus.set_word(cpu, offset, u64::from_le_bytes(bytes));
         }
     }
