@@ -48,6 +48,28 @@ impl Folder {
         self.made.push(path.clone());
         Ok(path)
     }
+
+    /// Moves this process into the first of them, until the guest is dropped.
+    pub(crate) fn visit(&self) -> Result<Guest> {
+        let host = self.made.first().context("no cgroup to visit")?;
+        let home = hierarchy()?.own_folder()?;
+        let home = home.context("this program's own cgroup is not to be seen")?;
+        enter(host)?;
+        Ok(Guest { home })
+    }
+}
+
+/// This process in another cgroup. It returns on drop.
+pub(crate) struct Guest {
+    home: PathBuf,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Err(error) = enter(&self.home) {
+            eprintln!("{error:#}");
+        }
+    }
 }
 
 impl Drop for Folder {

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::Result;
 
 use crate::{
-    cgroups::{Folder, command_in},
+    cgroups::{Folder, Guest, command_in},
     child::Running,
 };
 
@@ -15,13 +15,20 @@ const MODERATE: u32 = 75_000;
 /// Pairs of processes that hand bytes to and fro. Fields are dropped in this order.
 pub(crate) struct Storm {
     _processes: Vec<Running>,
-    _folder: Folder,
+    _guest: Option<Guest>,
+    folder: Folder,
 }
 
 impl Storm {
-    /// One cgroup with a pair for each CPU, not pinned.
+    /// One cgroup with a pair for each CPU, not pinned; this process too: outside of the cgroup
+    /// that has all CPUs busy, it waits for most of the time.
     pub(crate) fn hot(cpus: usize) -> Result<Storm> {
-        Storm::start(&[(None, cpus)], None)
+        let storm = Storm::start(&[(None, cpus)], None)?;
+        let guest = storm.folder.visit()?;
+        Ok(Storm {
+            _guest: Some(guest),
+            ..storm
+        })
     }
 
     /// Two cgroups with a pair each, on one CPU.
@@ -55,7 +62,8 @@ impl Storm {
         thread::sleep(Duration::from_millis(1_500));
         Ok(Storm {
             _processes: processes,
-            _folder: folder,
+            _guest: None,
+            folder,
         })
     }
 }

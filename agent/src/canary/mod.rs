@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::{
     host::{
-        hierarchy::{self, Controller, Hierarchy},
+        hierarchy::{self, Controller},
         read,
     },
     model::{Identity, Kind, Labels, Model, Resource, Row},
@@ -91,7 +91,9 @@ impl Keeper {
     /// Starts them, in cgroups below the agent's own. To be called while the agent may do that.
     pub fn start() -> Result<Keeper, Error> {
         let hierarchy = hierarchy::find(Path::new("/proc"), Controller::Cpu)?;
-        let folder = own_folder(&hierarchy)?;
+        let folder = hierarchy
+            .own_folder()?
+            .ok_or_else(|| Error::Hidden(hierarchy.mount.clone()))?;
         let failed = |source| Error::Keeper {
             folder: folder.clone(),
             source,
@@ -128,29 +130,6 @@ impl Drop for Keeper {
         self.orders = None;
         let _ = self.process.wait();
     }
-}
-
-/// The agent's own cgroup in the hierarchy that is accounted.
-fn own_folder(hierarchy: &Hierarchy) -> Result<PathBuf, Error> {
-    let text = read::text(Path::new("/proc/self/cgroup"))?;
-    let path = own_path(&text, hierarchy.hierarchy_id).unwrap_or("/");
-    let folder = hierarchy.mount.join(path.trim_start_matches('/'));
-    let processes = read::text(&folder.join("cgroup.procs")).unwrap_or_default();
-    let own = std::process::id().to_string();
-    if processes.lines().any(|line| line == own) {
-        Ok(folder)
-    } else {
-        Err(Error::Hidden(hierarchy.mount.clone()))
-    }
-}
-
-/// `number:controllers:path` of a hierarchy.
-fn own_path(text: &str, hierarchy: u32) -> Option<&str> {
-    text.lines().find_map(|line| {
-        let (number, rest) = line.split_once(':')?;
-        let (_, path) = rest.split_once(':')?;
-        (number.parse() == Ok(hierarchy)).then_some(path)
-    })
 }
 
 /// A path without the cgroups of a canary: what happens there is the business of the cgroup above.
@@ -303,14 +282,6 @@ mod tests {
             "/a.slice/crosstalk.service"
         );
         assert_eq!(without("/"), "/");
-    }
-
-    #[test]
-    fn its_own_cgroup_is_that_of_the_hierarchy() {
-        let text = "4:cpu,cpuacct:/batch\n1:name=systemd:/init\n0::/a:b\n";
-        assert_eq!(own_path(text, 4), Some("/batch"));
-        assert_eq!(own_path(text, 0), Some("/a:b"));
-        assert_eq!(own_path(text, 9), None);
     }
 
     #[test]

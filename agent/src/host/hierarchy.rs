@@ -111,6 +111,26 @@ impl Hierarchy {
     pub fn is_namespaced(&self) -> bool {
         self.root_id != HIERARCHY_ROOT
     }
+
+    /// The folder of this process's own cgroup; `None` where it is not to be seen below the mount.
+    pub fn own_folder(&self) -> Result<Option<PathBuf>, read::Error> {
+        let text = read::text(Path::new("/proc/self/cgroup"))?;
+        let path = own_path(&text, self.hierarchy_id).unwrap_or("/");
+        let folder = self.mount.join(path.trim_start_matches('/'));
+        let processes = read::text(&folder.join("cgroup.procs")).unwrap_or_default();
+        let own = std::process::id().to_string();
+        let is_here = processes.lines().any(|line| line == own);
+        Ok(is_here.then_some(folder))
+    }
+}
+
+/// `number:controllers:path` of a hierarchy.
+fn own_path(text: &str, hierarchy: u32) -> Option<&str> {
+    text.lines().find_map(|line| {
+        let (number, rest) = line.split_once(':')?;
+        let (_, path) = rest.split_once(':')?;
+        (number.parse() == Ok(hierarchy)).then_some(path)
+    })
 }
 
 /// Why there is no tree to scan.

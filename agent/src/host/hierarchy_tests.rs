@@ -123,3 +123,11 @@ fn this_machine() {
     let inode = fs::metadata(&found.mount).unwrap().ino();
     assert_eq!(found.root_id, CgroupId(inode));
 }
+
+#[test]
+fn its_own_cgroup_is_that_of_the_hierarchy() {
+    let text = "4:cpu,cpuacct:/batch\n1:name=systemd:/init\n0::/a:b\n";
+    assert_eq!(own_path(text, 4), Some("/batch"));
+    assert_eq!(own_path(text, 0), Some("/a:b"));
+    assert_eq!(own_path(text, 9), None);
+}
