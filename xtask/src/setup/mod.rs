@@ -48,22 +48,24 @@ impl Purpose {
         }
     }
 
-    fn packages(self) -> &'static [&'static str] {
-        match self {
+    fn packages(self) -> Vec<&'static str> {
+        let own: &[&str] = match self {
             Self::Build | Self::Run => &[],
             Self::Fuzz => &["g++"],
-            Self::Test => &[
-                "busybox-static",
-                "e2fsprogs",
-                "kmod",
-                "stress-ng",
-                "xz-utils",
-                "zstd",
-            ],
+            Self::Test => &["e2fsprogs", "stress-ng"],
             Self::Bench => &["bpftool", "fio", "libbpf-tools", "linux-perf", "stress-ng"],
-        }
+        };
+        let guests = if self.boots_guests() { GUESTS } else { &[] };
+        [own, guests].concat()
+    }
+
+    fn boots_guests(self) -> bool {
+        matches!(self, Self::Test | Self::Bench)
     }
 }
+
+/// Packages that the images of virtual machines are made with.
+const GUESTS: &[&str] = &["busybox-static", "kmod", "xz-utils", "zstd"];
 
 /// What the machine offers after a set-up; every build starts from it.
 pub(crate) struct Kit {
@@ -105,12 +107,11 @@ pub(crate) fn prepare(
     let toolchain = timed("rust-src", || rust_src::ensure(rust_src))?;
     let kit = Kit { toolchain, path };
     timed("bpf-linker", || linker::ensure(workspace, &kit))?;
-    if !purpose.packages().is_empty() {
-        timed("packages", || {
-            apt::ensure(purpose.packages(), purpose.name())
-        })?;
+    let packages = purpose.packages();
+    if !packages.is_empty() {
+        timed("packages", || apt::ensure(&packages, purpose.name()))?;
     }
-    if matches!(purpose, Purpose::Test | Purpose::Bench) {
+    if purpose.boots_guests() {
         timed("qemu", || qemu::ensure(workspace, &kit))?;
     }
     if purpose == Purpose::Test {
