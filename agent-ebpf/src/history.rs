@@ -353,7 +353,7 @@ mod tests {
     use crate::{
         owner::KernelFamily,
         throttle::{Interval, Windows},
-        walk::{Tally, Walk},
+        walk::{Found, Tally, Walk},
     };
     use proptest::prelude::*;
 
@@ -459,9 +459,12 @@ mod tests {
         let (mut walk, mut blame, mut steps) = (Walk::default(), BTreeMap::new(), 0);
         walk.start(history.open() + 1, &windows);
         while !walk.is_done() {
-            walk.step(history, &windows, victim, &mut |owner, ns| {
-                *blame.entry(owner).or_default() += ns;
-            });
+            let mut blame = |owner, ns| *blame.entry(owner).or_default() += ns;
+            match walk.step(history, &windows, victim) {
+                Found::Nothing => {}
+                Found::Culprit => blame(walk.culprit.owner, walk.culprit.ns),
+                Found::Summary => walk.add_shares(history, victim, &mut blame),
+            }
             steps += 1;
             assert!(steps < 4096, "a walk without end");
         }

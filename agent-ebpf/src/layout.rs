@@ -342,7 +342,7 @@ pub struct Cpu {
     /// The walk in work.
     pub walk: Walk,
     /// Fills a cache line.
-    pub _line: [u64; 2],
+    pub _line: [u64; 5],
     /// What ran on this CPU.
     pub history: History,
 }

@@ -11,7 +11,7 @@ use agent_ebpf::{
     layout::{Cell, Cpu, FAIR_PRIO, Reason, Segment, ThrottleMethod},
     owner::Owner,
     throttle::Interval,
-    walk::{Tally, recent},
+    walk::{Culprit, Found, Tally, recent},
 };
 
 use crate::{
@@ -50,7 +50,9 @@ pub(crate) fn account(
         cold_path();
         cpu.segment.interval = interval;
         cpu.segment.owner = owner.0;
-        account_segment(number, 0);
+        if split_segment(number) != 0 {
+            attribute_segment(number);
+        }
         wait.contention += cpu.segment.contention_ns;
         wait.throttled += cpu.segment.throttled_ns;
         return;
@@ -63,12 +65,15 @@ pub(crate) fn account(
     cold_path();
     let until = recent_slices(number, owner.0, interval.start, until);
     if until > interval.start {
-        cpu.segment.interval = Interval {
+        let rest = Interval {
             start: interval.start,
             end: until,
         };
+        cpu.windows.whole(rest);
+        cpu.segment.interval = rest;
+        cpu.segment.contention_ns = until - interval.start;
         cpu.segment.owner = owner.0;
-        account_segment(number, 1);
+        attribute_segment(number);
     }
 }
 
@@ -169,7 +174,6 @@ pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end
     if maps::detail() == Detail::Totals as u32 {
         return end;
     }
-    let mut no_room = 0;
     let found = recent(
         &cpu.history,
         cpu.segment.cursor,
@@ -177,35 +181,29 @@ pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end
         Interval { start, end },
         &mut |cause, ns| cell.add_wait(cause, ns),
         &mut |culprit, ns| {
-            if !maps::add_blame(number, owner, culprit, ns) {
-                no_room += ns;
-            }
+            blame(number, victim, culprit, ns);
         },
     );
-    cpu.pairs_full_ns += no_room;
     cpu.segment.cursor = found.cursor;
     found.until
 }
 
-/// Accounts the segment in work on `queue`; from its cursor on when `resumed`. A global function,
-/// as [`crate::sched::fold`].
+/// Splits off what a quota held back of the segment in work on CPU `number`; 0 when nothing is left
+/// to attribute. A global function, as [`crate::sched::fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
+pub(crate) extern "C" fn split_segment(number: u32) -> u32 {
     let Some(mut cpu) = maps::cpu(number) else {
-        return 1;
+        return 0;
     };
-    let segment = cpu.segment;
-    let interval = segment.interval;
-    let Some(mut cell) = maps::cell(number, Owner(segment.owner)) else {
-        return 1;
+    let Segment {
+        interval, owner, ..
+    } = cpu.segment;
+    let Some(mut cell) = maps::cell(number, Owner(owner)) else {
+        return 0;
     };
     let length = interval.end.saturating_sub(interval.start);
     cpu.windows.whole(interval);
-    if resumed != 0 {
-        attribute(cpu, cell, number, length);
-        return 0;
-    }
     cpu.segment.cursor = cpu.history.open() + 1;
     let method = host!(SETTINGS.throttle);
     let throttled = if method == ThrottleMethod::SelfTime as u32 {
@@ -225,27 +223,33 @@ pub(crate) extern "C" fn account_segment(number: u32, resumed: u32) -> u32 {
     cpu.segment.contention_ns = contention;
     cpu.segment.throttled_ns = throttled;
     cell.add_wait(Cause::Throttled, throttled);
-    if contention != 0 {
-        attribute(cpu, cell, number, contention);
-    }
-    0
+    u32::from(contention != 0)
 }
 
-/// Finds who ran in the windows of the segment in work.
-#[inline(always)]
-fn attribute(mut cpu: Value<Cpu>, cell: Value<Cell>, number: u32, contention: u64) {
+/// Finds who ran in the windows of the segment in work on CPU `number`, before its cursor. A global
+/// function, as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn attribute_segment(number: u32) -> u32 {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return 1;
+    };
     let Segment {
         interval,
         owner,
         cursor,
+        contention_ns,
         ..
     } = cpu.segment;
+    let Some(cell) = maps::cell(number, Owner(owner)) else {
+        return 1;
+    };
     let detail = maps::detail();
     let steps = cpu.tokens.offer(interval.end, Detail::steps(detail));
     start_walk(&mut cpu, cursor);
     let mut step = 0;
     while step < STEPS_PER_EVENT {
-        if step >= steps || walk_step(number, owner) != 0 {
+        if step >= steps || walk_on(number, owner) != 0 {
             break;
         }
         step += 1;
@@ -255,9 +259,9 @@ fn attribute(mut cpu: Value<Cpu>, cell: Value<Cell>, number: u32, contention: u6
     let tally = cpu.walk.tally;
     cpu.estimated_ns += tally.estimated;
     add_tally(cell, &tally);
-    let open = contention.saturating_sub(tally.total());
+    let open = contention_ns.saturating_sub(tally.total());
     if open == 0 {
-        return;
+        return 0;
     }
     let cut_short = !cpu.walk.is_done();
     let reason = if cut_short && detail != Detail::Full as u32 {
@@ -270,6 +274,7 @@ fn attribute(mut cpu: Value<Cpu>, cell: Value<Cell>, number: u32, contention: u6
         Reason::History
     };
     leave_open(cpu, cell, reason, open);
+    0
 }
 
 #[inline(always)]
@@ -277,30 +282,66 @@ fn start_walk(cpu: &mut Cpu, cursor: u64) {
     cpu.walk.start(cursor, &cpu.windows);
 }
 
-/// One step of the walk in work on CPU `number`; not 0 when it was done before. A global function,
-/// as [`crate::sched::fold`].
+/// One step of the walk in work on CPU `number`, and who is to blame by it; not 0 when it was done
+/// before. A global function, as [`crate::sched::fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn walk_step(number: u32, victim: u32) -> u32 {
-    let Some(mut cpu) = maps::cpu(number) else {
+pub(crate) extern "C" fn walk_on(number: u32, victim: u32) -> u32 {
+    let Some(cpu) = maps::cpu(number) else {
         return 1;
     };
     if cpu.walk.is_done() {
         return 1;
     }
-    let mut no_room = 0;
+    let found = walk_step(number, victim);
+    if found == Found::Culprit as u32 {
+        let Culprit { owner, ns, .. } = cpu.walk.culprit;
+        blame(number, victim, owner, ns);
+    } else if found == Found::Summary as u32 {
+        walk_shares(number, victim);
+    }
+    0
+}
+
+/// What a step of the walk finds: [`Found`]. A global function, as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn walk_step(number: u32, victim: u32) -> u32 {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return Found::Nothing as u32;
+    };
     let Cpu {
         walk,
         history,
         windows,
         ..
     } = &mut *cpu;
-    walk.step(history, windows, Owner(victim), &mut |culprit, ns| {
-        if !maps::add_blame(number, Owner(victim), culprit, ns) {
-            no_room += ns;
-        }
+    walk.step(history, windows, Owner(victim)) as u32
+}
+
+/// Adds the shares of the summary that the walk took. A global function, as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn walk_shares(number: u32, victim: u32) -> u32 {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return 1;
+    };
+    let Cpu { walk, history, .. } = &mut *cpu;
+    walk.add_shares(history, Owner(victim), &mut |culprit, ns| {
+        blame(number, victim, culprit, ns);
     });
-    cpu.pairs_full_ns += no_room;
+    0
+}
+
+/// Adds to what `victim` waited while `culprit` ran. A global function, as [`crate::sched::fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn blame(number: u32, victim: u32, culprit: u32, ns: u64) -> u32 {
+    if !maps::add_blame(number, Owner(victim), culprit, ns)
+        && let Some(mut cpu) = maps::cpu(number)
+    {
+        cpu.pairs_full_ns += ns;
+    }
     0
 }
 

@@ -1,7 +1,10 @@
 //! The maps of block I/O. Programs on requests run in every context, and one may interrupt
 //! another: that one has accounts of its own, and places are claimed.
 
-use core::ptr::{read_volatile, write_volatile};
+use core::{
+    hint::black_box,
+    ptr::{read_volatile, write_volatile},
+};
 
 use agent_ebpf::{
     block::{
@@ -125,7 +128,7 @@ impl Account {
     /// Counts a duration in a histogram of the stream.
     #[inline(always)]
     pub(crate) fn count(self, histogram: &mut Histogram, bucket: u64) {
-        let bucket = core::hint::black_box(bucket as usize);
+        let bucket = black_box(bucket as usize);
         if bucket < histogram.counts.len() {
             add(&mut histogram.counts[bucket], 1, self.is_shared);
         }
@@ -193,17 +196,21 @@ pub(crate) extern "C" fn stream_place(key: u64) -> u32 {
 #[inline(always)]
 fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
     let first = set * STREAM_WAYS as u32;
-    let mut free = None;
+    // Hidden from the verifier, which would go on from each place in turn.
+    let mut free = black_box(STREAM_WAYS);
     for way in 0..STREAM_WAYS {
         let other = read(&keys.keys[way]);
         if other == key {
             return Some(first + way as u32);
         }
-        if other == 0 && free.is_none() {
-            free = Some(way);
+        if other == 0 && free == STREAM_WAYS {
+            free = black_box(way);
         }
     }
-    let way = core::hint::black_box(free?) & (STREAM_WAYS - 1);
+    if free == STREAM_WAYS {
+        return None;
+    }
+    let way = free & (STREAM_WAYS - 1);
     let slot = &raw mut keys.keys[way];
     // SAFETY: a word of the map's value.
     let add = |addend| unsafe { atomic_add(&mut *slot, addend) };

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     cause::Cause,
-    history::{Block, FAN_SHIFT, Head, History, LEVELS, Slice},
+    history::{FAN_SHIFT, Head, History, LEVELS, Slice},
     owner::Owner,
     throttle::{Interval, Windows},
 };
@@ -116,8 +116,42 @@ pub fn recent(
     Recent { until, cursor }
 }
 
+/// What a step found, besides what it tallied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Found {
+    /// Nothing.
+    Nothing = 0,
+    /// The [`Culprit`] of a slice.
+    Culprit = 1,
+    /// A summary: [`Walk::add_shares`] is to follow.
+    Summary = 2,
+}
+
+/// Who ran a slice.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+pub struct Culprit {
+    /// A cgroup or kernel family.
+    pub owner: u32,
+    /// Reserved.
+    pub _pad: u32,
+    /// For how long it ran, nanoseconds.
+    pub ns: u64,
+}
+
+/// A summary that a step took.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
+struct Taken {
+    level: u64,
+    index: u64,
+    scale: Scale,
+}
+
 /// The part of a block's amounts that counts.
-#[derive(Clone, Copy)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Zeroable, Pod)]
 struct Scale {
     /// In 1/2^20; [`Scale::WHOLE`] is all of it.
     fraction: u64,
@@ -148,22 +182,23 @@ impl Scale {
 }
 
 impl Tally {
+    /// Whether the owner is to blame.
     #[inline(always)]
-    fn add_owner(&mut self, victim: Owner, owner: u32, ns: u64, blame: &mut impl FnMut(u32, u64)) {
+    fn add_owner(&mut self, victim: Owner, owner: u32, ns: u64) -> bool {
         if owner == victim.0 {
             self.own += ns;
-            return;
+            return false;
         }
         if Owner(owner).is_kernel() {
             self.kernel += ns;
         } else {
             self.neighbor += ns;
         }
-        blame(owner, ns);
+        true
     }
 
     /// A slice, or the part of it that lasts `overlap`: what is not stolen or interrupts is the
-    /// runner's, to the nanosecond.
+    /// runner's, to the nanosecond. What the runner is to blame for, if it is.
     #[inline(always)]
     fn add_slice(
         &mut self,
@@ -171,17 +206,16 @@ impl Tally {
         slice: &Slice,
         scale: Scale,
         overlap: u64,
-        blame: &mut impl FnMut(u32, u64),
-    ) {
+    ) -> Option<u64> {
         let (steal, irq) = (scale.of(slice.steal), scale.of(slice.irq));
         let ran = overlap.saturating_sub(steal + irq);
         self.steal += steal;
         self.irq += irq;
         if slice.owner == Owner::IDLE.0 {
             self.idle += ran;
-        } else {
-            self.add_owner(victim, slice.owner, ran, blame);
+            return None;
         }
+        self.add_owner(victim, slice.owner, ran).then_some(ran)
     }
 
     /// A summary but for its shares. Owners without a share are neighbours without a name.
@@ -211,6 +245,10 @@ pub struct Walk {
     window_index: u64,
     /// 1 once there is nothing left to find.
     ended: u64,
+    /// What the last step found, if it found one.
+    pub culprit: Culprit,
+    /// What it took, if it took one.
+    taken: Taken,
 }
 
 impl Walk {
@@ -231,30 +269,24 @@ impl Walk {
     }
 
     /// One step back over the windows of a wait of `victim`: takes the block before the cursor, or
-    /// goes to a level where it can be taken. `blame` gets culprits, cgroups or kernel families,
-    /// with nanoseconds; a culprit may come several times.
+    /// goes to a level where it can be taken. A culprit may be found several times.
     #[inline(always)]
-    pub fn step(
-        &mut self,
-        history: &History,
-        windows: &Windows,
-        victim: Owner,
-        blame: &mut impl FnMut(u32, u64),
-    ) {
+    pub fn step(&mut self, history: &History, windows: &Windows, victim: Owner) -> Found {
         let (level, window) = (self.level, self.window);
         let index = (self.cursor >> (FAN_SHIFT * (level & 7))).wrapping_sub(1);
         if !history.has(level, index) {
             self.ended = 1;
-            return;
+            return Found::Nothing;
         }
         if climbs(history, level, index, window) {
             self.level = level + 1;
-            return;
+            return Found::Nothing;
         }
+        let mut found = Found::Nothing;
         let (start, end) = if level == 0 {
             if history.slice(index).owner == Owner::UNKNOWN.0 {
                 self.ended = 1;
-                return;
+                return Found::Nothing;
             }
             (history.slice_start(index), history.slice(index).end)
         } else {
@@ -271,7 +303,7 @@ impl Walk {
             let whole = from == start && until == end;
             if !whole && level > 0 && history.has(level - 1, index << FAN_SHIFT) {
                 self.level = level - 1;
-                return;
+                return Found::Nothing;
             }
             let overlap = until - from;
             let scale = if whole {
@@ -281,37 +313,60 @@ impl Walk {
             };
             if level == 0 {
                 let slice = history.slice(index);
-                self.tally.add_slice(victim, slice, scale, overlap, blame);
+                if let Some(ns) = self.tally.add_slice(victim, slice, scale, overlap) {
+                    self.culprit = Culprit {
+                        owner: slice.owner,
+                        ns,
+                        ..Culprit::default()
+                    };
+                    found = Found::Culprit;
+                }
             } else {
-                self.take(history.summary(level, index), scale, victim, blame);
+                let head = &history.summary(level, index).head;
+                self.tally.add_head(head, scale);
                 self.tally.estimated += if whole { 0 } else { overlap };
+                self.taken = Taken {
+                    level,
+                    index,
+                    scale,
+                };
+                found = Found::Summary;
             }
         }
         if start > window.start {
             self.cursor = index << (FAN_SHIFT * (level & 7));
-            return;
+            return found;
         }
         // The same block may reach into the window before this one.
         self.window_index += 1;
         self.window = windows.part(self.window_index);
         self.ended = u64::from(self.window_index >= windows.count);
+        found
     }
 
+    /// Adds the shares of the summary that the last step took. A step of its own, or the verifier
+    /// would go through them for each way in which it can be taken. `blame` gets culprits with
+    /// nanoseconds.
     #[inline(always)]
-    fn take(
+    pub fn add_shares(
         &mut self,
-        block: &Block,
-        scale: Scale,
+        history: &History,
         victim: Owner,
         blame: &mut impl FnMut(u32, u64),
     ) {
-        self.tally.add_head(&block.head, scale);
-        for share in &block.shares {
+        let Taken {
+            level,
+            index,
+            scale,
+        } = self.taken;
+        for share in &history.summary(level, index).shares {
             if share.owner == Owner::IDLE.0 {
                 break;
             }
             let ns = scale.of(share.ns);
-            self.tally.add_owner(victim, share.owner, ns, blame);
+            if self.tally.add_owner(victim, share.owner, ns) {
+                blame(share.owner, ns);
+            }
         }
     }
 }
