@@ -314,7 +314,7 @@ impl History {
             }
             level += 1;
         }
-        let level = opaque(level);
+        let level = opaque(level as usize) as u64;
         self.unfolded &= !(1 << (level & 63));
         let index = self.closed(level).wrapping_sub(1);
         let parent = index >> FAN_SHIFT;

@@ -4,6 +4,7 @@
 //! Pure and `no_std`: the same code runs in the kernel, in the agent and in property tests on the
 //! host. It refuses to know aya, cgroup names and where its memory lives.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     clippy::inline_always,
     reason = "a call costs a frame of a 512-byte stack and hides types from the verifier"
@@ -33,6 +34,18 @@ pub mod walk;
 /// Hides a value from the optimiser, so that a bounds mask on it stays in the program where the
 /// kernel's verifier needs to see it.
 #[inline(always)]
-pub(crate) fn opaque<T>(value: T) -> T {
+pub fn opaque(value: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        // `black_box` would go by way of the stack; nothing at all makes a line without a place in
+        // the debug information, which the kernel refuses.
+        let mut value = value;
+        // SAFETY: changes nothing.
+        unsafe {
+            core::arch::asm!("{value} = {value}", value = inout(reg) value, options(pure, nomem, nostack, preserves_flags));
+        }
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
     core::hint::black_box(value)
 }

@@ -8,6 +8,7 @@ use agent_ebpf::{
         CGROUP_BUCKETS, Cell, CgroupBucket, Control, Cpu, Histogram, PairSet, SLOTS, cgroup_bucket,
         cgroup_entry, cgroup_entry_owner, pair_key, pair_set,
     },
+    opaque,
     owner::Owner,
     throttle::{self, Track},
 };
@@ -153,7 +154,7 @@ pub(crate) fn count_throttled(owner: Owner, bucket: usize) {
     let Some(mut histogram) = value(&THROTTLED, owner.slot()) else {
         return;
     };
-    let bucket = core::hint::black_box(bucket);
+    let bucket = opaque(bucket);
     if bucket < histogram.counts.len() {
         atomic_add(&mut histogram.counts[bucket], 1);
     }
@@ -199,7 +200,7 @@ fn take_slot(mut state: Value<Cpu>, id: u64, entry: &mut u64) -> Option<Owner> {
         return None;
     }
     let owners = free.owners.len();
-    let owner = Owner(free.owners[core::hint::black_box(free.head as usize) & (owners - 1)]);
+    let owner = Owner(free.owners[opaque(free.head as usize) & (owners - 1)]);
     let mut holder = value(&HOLDERS, owner.slot())?;
     free.head = free.head.wrapping_add(1);
     *holder = id;

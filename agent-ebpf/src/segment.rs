@@ -92,14 +92,15 @@ fn account_newest(
 ) -> u64 {
     let mut until = interval.end;
     let mut index = cpu.history.open();
+    let mut slice = *cpu.history.slice(index);
     for _ in 0..NEWEST {
-        let slice = cpu.history.slice(index);
         let ran = Owner(slice.owner);
         if slice.steal | slice.irq != 0 || ran.0 == Owner::UNKNOWN.0 {
             cold_path();
             break;
         }
-        let start = cpu.history.slice_start(index);
+        let older = *cpu.history.slice(index.wrapping_sub(1));
+        let start = older.end;
         let from = if start > interval.start {
             start
         } else {
@@ -125,6 +126,7 @@ fn account_newest(
         if until <= interval.start {
             return until;
         }
+        slice = older;
     }
     cpu.segment.cursor = index.wrapping_add(1);
     until

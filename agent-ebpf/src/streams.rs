@@ -1,10 +1,7 @@
 //! The maps of block I/O. Programs on requests run in every context, and one may interrupt
 //! another: that one has accounts of its own, and places are claimed.
 
-use core::{
-    hint::black_box,
-    ptr::{read_volatile, write_volatile},
-};
+use core::ptr::{read_volatile, write_volatile};
 
 use agent_ebpf::{
     block::{
@@ -13,6 +10,7 @@ use agent_ebpf::{
         stream_sets,
     },
     layout::Histogram,
+    opaque,
 };
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 
@@ -128,7 +126,7 @@ impl Account {
     /// Counts a duration in a histogram of the stream.
     #[inline(always)]
     pub(crate) fn count(self, histogram: &mut Histogram, bucket: u64) {
-        let bucket = black_box(bucket as usize);
+        let bucket = opaque(bucket as usize);
         if bucket < histogram.counts.len() {
             add(&mut histogram.counts[bucket], 1, self.is_shared);
         }
@@ -197,14 +195,14 @@ pub(crate) extern "C" fn stream_place(key: u64) -> u32 {
 fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
     let first = set * STREAM_WAYS as u32;
     // Hidden from the verifier, which would go on from each place in turn.
-    let mut free = black_box(STREAM_WAYS);
+    let mut free = opaque(STREAM_WAYS);
     for way in 0..STREAM_WAYS {
         let other = read(&keys.keys[way]);
         if other == key {
             return Some(first + way as u32);
         }
         if other == 0 && free == STREAM_WAYS {
-            free = black_box(way);
+            free = opaque(way);
         }
     }
     if free == STREAM_WAYS {
