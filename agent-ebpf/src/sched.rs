@@ -229,13 +229,13 @@ fn part_of(
     state: impl FnOnce(&mut Cpu) -> (&mut u64, &mut u64),
 ) -> u64 {
     let (last, carry) = state(cpu);
-    // Some kernels set the clock back when a CPU or a virtual machine comes back.
-    let due = clock.saturating_sub(*last) + *carry;
-    *last = clock;
-    if due == 0 {
+    if (clock ^ *last) | *carry == 0 {
         return 0;
     }
     cold_path();
+    // Some kernels set the clock back when a CPU or a virtual machine comes back.
+    let due = clock.saturating_sub(*last) + *carry;
+    *last = clock;
     let part = if due < length { due } else { length };
     let left = due - part;
     *carry = if left < CARRY { left } else { CARRY };

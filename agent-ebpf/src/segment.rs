@@ -106,7 +106,8 @@ fn account_newest(
         } else {
             interval.start
         };
-        let length = until.saturating_sub(from);
+        // Slices follow each other, and the wait reaches into this one.
+        let length = until.wrapping_sub(from);
         until = from;
         index = index.wrapping_sub(1);
         if ran.0 == owner.0 {
