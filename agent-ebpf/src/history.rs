@@ -7,7 +7,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{opaque, owner::Owner};
+use crate::{opaque, owner::Owner, turns::Turns};
 
 /// Levels: slices and four kinds of summaries.
 pub const LEVELS: u64 = 5;
@@ -33,6 +33,13 @@ pub struct Share {
     pub owner: u32,
     /// Reserved.
     pub _pad: u32,
+}
+
+impl Share {
+    #[inline(always)]
+    fn of(owner: u32, ns: u64) -> Share {
+        Share { ns, owner, _pad: 0 }
+    }
 }
 
 /// `start..end` in the run queue's clock, and what of it nobody's share holds.
@@ -77,6 +84,18 @@ pub struct Slice {
     pub owner: u32,
     /// Reserved.
     pub _pad: u32,
+}
+
+/// What [`History::fold`] leaves to do. Steps of their own: the verifier would go through all ways
+/// of one for each way of the one before.
+#[derive(Clone, Copy, Debug)]
+pub enum Rest {
+    /// Nothing.
+    Nothing,
+    /// [`History::fold_slices`].
+    Slices,
+    /// [`History::merge`] for shares from 0 on, until it says that there are no more.
+    Shares(Merge),
 }
 
 /// Two summaries, of which the shares of one are to be added to the other's.
@@ -248,20 +267,19 @@ impl History {
     }
 
     /// Folds a group of slices, or one summary, into the next level: the lowest first, for it is
-    /// the one that is soonest overwritten. What is left of it to do: [`History::merge`] for
-    /// shares from 0 on until it says that there are no more.
+    /// the one that is soonest overwritten.
     #[inline(always)]
-    pub fn fold(&mut self) -> Option<Merge> {
-        if self.unfolded & 1 != 0 {
-            self.fold_slices();
-            None
+    pub fn fold(&mut self) -> Rest {
+        if self.unfolded & 1 == 0 {
+            Rest::Shares(self.fold_summary())
+        } else if self.fold_turns() {
+            Rest::Nothing
         } else {
-            Some(self.fold_summary())
+            Rest::Slices
         }
     }
 
-    /// Adds a share of a summary to that of the next level. A step of its own: the verifier would
-    /// go through all ways of one share for each way of the one before.
+    /// Adds a share of a summary to that of the next level; `false` when there is none.
     #[inline(always)]
     pub fn merge(&mut self, Merge { from, to }: Merge, share: u32) -> bool {
         let place = |place: u32| opaque(place as usize) & (SUMMARIES - 1);
@@ -276,10 +294,65 @@ impl History {
         true
     }
 
+    /// The newest whole group of slices.
     #[inline(always)]
-    fn fold_slices(&mut self) {
+    fn group(&self) -> u64 {
+        (self.open() >> FAN_SHIFT).wrapping_sub(1)
+    }
+
+    /// Folds a group of slices in which two took turns; `false` if others ran, or something was
+    /// taken from them.
+    #[inline(always)]
+    fn fold_turns(&mut self) -> bool {
+        let group = self.group();
+        let start = self.slice_start(group << FAN_SHIFT);
+        let first = opaque((group << FAN_SHIFT) as usize) & (RETAIN - 1 - FAN_MASK) as usize;
+        let (one, other) = (self.slices[first].owner, self.slices[first | 1].owner);
+        if self.slices[first | 2].owner != one {
+            return false;
+        }
+        let (mut end, mut one_ns, mut other_ns, mut odd) = (start, 0u64, 0u64, 0);
+        for i in (0..=FAN_MASK as usize).step_by(2) {
+            let (a, b) = (&self.slices[first | i], &self.slices[first | i | 1]);
+            odd |= u64::from((a.owner ^ one) | (b.owner ^ other));
+            odd |= a.steal | a.irq | b.steal | b.irq;
+            one_ns = one_ns.wrapping_add(a.end.wrapping_sub(end));
+            other_ns = other_ns.wrapping_add(b.end.wrapping_sub(a.end));
+            end = b.end;
+        }
+        let unknown = Owner::UNKNOWN.0;
+        if odd != 0 || one == other || one == unknown || other == unknown {
+            return false;
+        }
+        let turns = Turns::of(
+            start,
+            end,
+            Share::of(one, one_ns),
+            Share::of(other, other_ns),
+        );
         self.unfolded &= !1;
-        let group = (self.open() >> FAN_SHIFT).wrapping_sub(1);
+        turns.begin(&mut self.summaries[summary_place(1, group)]);
+        // Into the summary above at once, where the same two are the first.
+        let above = group >> FAN_SHIFT;
+        let parent = &mut self.summaries[summary_place(2, above)];
+        if group & FAN_MASK == 0 {
+            turns.begin(parent);
+        } else if !turns.add_to(parent) {
+            self.close_summary(1, group);
+            return true;
+        }
+        self.closed[1] = group + 1;
+        if group & FAN_MASK == FAN_MASK {
+            self.close_summary(2, above);
+        }
+        true
+    }
+
+    /// Folds a group of slices, whatever they are.
+    #[inline(always)]
+    pub fn fold_slices(&mut self) {
+        self.unfolded &= !1;
+        let group = self.group();
         let first = group << FAN_SHIFT;
         let mut start = self.slice_start(first);
         let to = &mut self.summaries[summary_place(1, group)];
@@ -346,282 +419,5 @@ impl History {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::{
-        owner::KernelFamily,
-        throttle::{Interval, Windows},
-        walk::{Found, Tally, Walk},
-    };
-    use proptest::prelude::*;
-
-    /// A slice as the naive list keeps it.
-    #[derive(Clone, Copy, Debug)]
-    struct Ran {
-        owner: Owner,
-        length: u64,
-        steal: u64,
-    }
-
-    fn fold(history: &mut History) {
-        if let Some(merge) = history.fold() {
-            let mut shares = 0..;
-            while shares
-                .next()
-                .is_some_and(|share| history.merge(merge, share))
-            {}
-        }
-    }
-
-    fn history_of(slices: &[Ran]) -> Box<History> {
-        let mut history: Box<History> = bytemuck::allocation::zeroed_box();
-        let mut now = 1_000;
-        history.start(now);
-        for slice in slices {
-            now += slice.length;
-            history.record(Slice {
-                owner: slice.owner.0,
-                end: now,
-                steal: slice.steal,
-                ..Slice::default()
-            });
-            if history.is_unfolded() {
-                fold(&mut history);
-            }
-        }
-        history
-    }
-
-    fn now(history: &History) -> u64 {
-        history.slice(history.open()).end
-    }
-
-    fn owner(number: u32) -> Owner {
-        match number {
-            0 => Owner::IDLE,
-            1 => Owner::kernel(KernelFamily::Kworker),
-            n => Owner::new(40 + n, 1),
-        }
-    }
-
-    /// Slices of one owner in a row are one slice: that is how the history keeps them.
-    fn slices(owners: u32, count: core::ops::Range<usize>) -> impl Strategy<Value = Vec<Ran>> {
-        prop::collection::vec(slice(owners), count).prop_map(|all| {
-            let mut merged: Vec<Ran> = Vec::new();
-            for next in all {
-                match merged.last_mut() {
-                    Some(last) if last.owner == next.owner => {
-                        last.length += next.length;
-                        last.steal += next.steal;
-                    }
-                    _ => merged.push(next),
-                }
-            }
-            merged
-        })
-    }
-
-    fn slice(owners: u32) -> impl Strategy<Value = Ran> {
-        (0..owners, 1u64..5_000, 0u64..100).prop_map(|(number, length, steal)| Ran {
-            owner: owner(number),
-            length,
-            steal: steal.min(length) / 2,
-        })
-    }
-
-    /// Exact amounts by owner over a window, with steal apart.
-    fn naive(slices: &[Ran], window: Interval) -> (BTreeMap<u32, f64>, f64) {
-        let (mut by_owner, mut steal, mut start) = (BTreeMap::new(), 0.0, 1_000);
-        for slice in slices {
-            let end = start + slice.length;
-            let overlap = end.min(window.end).saturating_sub(start.max(window.start)) as f64;
-            let share = overlap / slice.length as f64;
-            steal += slice.steal as f64 * share;
-            *by_owner.entry(slice.owner.0).or_default() += overlap - slice.steal as f64 * share;
-            start = end;
-        }
-        (by_owner, steal)
-    }
-
-    /// What a walk found, and its steps.
-    struct Walked {
-        tally: Tally,
-        blame: BTreeMap<u32, u64>,
-        steps: u64,
-    }
-
-    fn walked(history: &History, parts: &[Interval], victim: Owner) -> Walked {
-        let mut windows: Windows = Zeroable::zeroed();
-        windows.count = parts.len() as u64;
-        windows.parts[..parts.len()].copy_from_slice(parts);
-        let (mut walk, mut blame, mut steps) = (Walk::default(), BTreeMap::new(), 0);
-        walk.start(history.open() + 1, &windows);
-        while !walk.is_done() {
-            let mut blame = |owner, ns| *blame.entry(owner).or_default() += ns;
-            match walk.step(history, &windows, victim) {
-                Found::Nothing => {}
-                Found::Culprit => blame(walk.culprit.owner, walk.culprit.ns),
-                Found::Summary => walk.add_shares(history, victim, &mut blame),
-            }
-            steps += 1;
-            assert!(steps < 4096, "a walk without end");
-        }
-        Walked {
-            tally: walk.tally,
-            blame,
-            steps,
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-
-        #[test]
-        fn recent_waits_are_exact(
-            slices in slices(8, 80..600),
-            back in 1usize..56,
-            cut in 0u64..5_000,
-        ) {
-            let history = history_of(&slices);
-            let now = now(&history);
-            let reach: u64 = slices[slices.len() - back..].iter().map(|s| s.length).sum();
-            let window = Interval { start: now - reach + cut.min(reach - 1), end: now };
-            let Walked { tally, blame, .. } = walked(&history, &[window], owner(2));
-            let (by_owner, steal) = naive(&slices, window);
-            prop_assert_eq!(tally.total(), window.end - window.start);
-            prop_assert_eq!(tally.estimated, 0);
-            prop_assert!((tally.steal as f64 - steal).abs() <= 2.0);
-            for (owner, ns) in by_owner {
-                let ours = match owner {
-                    o if o == Owner::IDLE.0 => tally.idle,
-                    o if o == tests::owner(2).0 => tally.own,
-                    o => blame.get(&o).copied().unwrap_or(0),
-                };
-                prop_assert!((ours as f64 - ns).abs() <= 3.0, "owner {owner}: {ours}, exact {ns}");
-            }
-        }
-
-        #[test]
-        fn long_waits_add_up_and_stay_near(
-            slices in slices(10, 100..4_000),
-            part in 0.05f64..1.0,
-        ) {
-            let history = history_of(&slices);
-            let length = ((now(&history) - 1_000) as f64 * part) as u64;
-            let window = Interval { start: now(&history) - length, end: now(&history) };
-            let Walked { tally, blame, .. } = walked(&history, &[window], owner(3));
-            let (by_owner, _) = naive(&slices, window);
-            let missing = length - tally.total();
-            prop_assert!(missing as f64 <= 1e-4 * length as f64 + 20.0, "missing {missing} of {length}");
-            // What is estimated is at most one summary at the far end.
-            prop_assert!(tally.estimated as f64 <= 0.5 * length as f64);
-            let kernel = by_owner.get(&owner(1).0).copied().unwrap_or(0.0);
-            let slack = tally.estimated as f64 + 50.0;
-            prop_assert!((tally.kernel as f64 - kernel).abs() <= slack);
-            let neighbors: u64 = blame.values().sum();
-            prop_assert_eq!(neighbors, tally.neighbor + tally.kernel);
-        }
-
-        #[test]
-        fn windows_leave_out_what_is_between(
-            slices in slices(6, 60..400),
-            cuts in prop::collection::btree_set(1u64..40_000, 2..12),
-        ) {
-            let history = history_of(&slices);
-            let now = now(&history);
-            let cuts: Vec<u64> = cuts.into_iter().filter(|cut| now - cut > 1_000).collect();
-            let parts: Vec<Interval> = cuts
-                .chunks_exact(2)
-                .map(|pair| Interval { start: now - pair[1], end: now - pair[0] })
-                .collect();
-            prop_assume!(!parts.is_empty());
-            let Walked { tally, .. } = walked(&history, &parts, owner(2));
-            let wanted: u64 = parts.iter().map(|part| part.end - part.start).sum();
-            let missing = wanted.abs_diff(tally.total());
-            prop_assert!(missing as f64 <= 1e-4 * wanted as f64 + 40.0, "missing {missing} of {wanted}");
-            if tally.estimated == 0 {
-                let own: f64 = parts
-                    .iter()
-                    .map(|part| naive(&slices, *part).0.get(&owner(2).0).copied().unwrap_or(0.0))
-                    .sum();
-                prop_assert!((tally.own as f64 - own).abs() <= 3.0 * cuts.len() as f64);
-            }
-        }
-    }
-
-    #[test]
-    fn a_storm_of_two_owners_is_known_far_back() {
-        let slices: Vec<Ran> = (0..300_000)
-            .map(|i| Ran {
-                owner: owner(2 + i % 2),
-                length: 3,
-                steal: 0,
-            })
-            .collect();
-        let history = history_of(&slices);
-        let window = Interval {
-            start: now(&history) - 700_000,
-            end: now(&history),
-        };
-        let Walked {
-            tally,
-            blame,
-            steps,
-        } = walked(&history, &[window], owner(4));
-        assert!(tally.total().abs_diff(700_000) < 50);
-        assert!(steps < 160, "{steps} steps");
-        for culprit in [owner(2), owner(3)] {
-            assert!(blame[&culprit.0].abs_diff(350_000) < 1_000, "{blame:?}");
-        }
-    }
-
-    #[test]
-    fn more_owners_than_shares_keep_the_cause() {
-        let slices: Vec<Ran> = (0..10_000)
-            .map(|i| Ran {
-                owner: owner(2 + i % 40),
-                length: 100,
-                steal: 0,
-            })
-            .collect();
-        let history = history_of(&slices);
-        let window = Interval {
-            start: now(&history) - 500_000,
-            end: now(&history),
-        };
-        let Walked { tally, blame, .. } = walked(&history, &[window], owner(90));
-        assert!(tally.total().abs_diff(500_000) < 50);
-        assert_eq!(tally.total(), tally.neighbor);
-        assert!(blame.values().sum::<u64>() < tally.neighbor);
-    }
-
-    #[test]
-    fn time_before_the_first_slice_is_not_invented() {
-        let history = history_of(&[Ran {
-            owner: owner(2),
-            length: 500,
-            steal: 0,
-        }]);
-        let Walked { tally, .. } = walked(
-            &history,
-            &[Interval {
-                start: 0,
-                end: 1_500,
-            }],
-            owner(3),
-        );
-        assert_eq!(tally.total(), 500);
-        let empty: Box<History> = bytemuck::allocation::zeroed_box();
-        let Walked { tally, .. } = walked(
-            &empty,
-            &[Interval {
-                start: 0,
-                end: 1_500,
-            }],
-            owner(3),
-        );
-        assert_eq!(tally.total(), 0);
-    }
-}
+#[path = "history_tests.rs"]
+mod tests;

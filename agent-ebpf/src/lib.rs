@@ -29,6 +29,7 @@ pub mod history;
 pub mod layout;
 pub mod owner;
 pub mod throttle;
+mod turns;
 pub mod walk;
 
 /// Hides a value from the optimiser, so that a bounds mask on it stays in the program where the

@@ -7,7 +7,7 @@ use core::hint::cold_path;
 
 use agent_ebpf::{
     baseline::{self, MOVED, SEEN, SUSPECT},
-    history::{Merge, SHARES, Slice},
+    history::{Merge, Rest, SHARES, Slice},
     layout::{CARRY, Cell, Cpu, Drop, Late, ON_RQ_MIGRATING, Reason, TASK_DEAD},
     owner::Owner,
     throttle::Interval,
@@ -199,15 +199,42 @@ fn close(mut cpu: Value<Cpu>, number: u32, end: u64, steal: u64, irq: u64) -> Op
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn fold(number: u32) -> u32 {
-    if let Some(mut cpu) = maps::cpu(number)
-        && let Some(Merge { from, to }) = cpu.history.fold()
-    {
-        for share in 0..SHARES as u32 {
-            if merge_share(number, from, to, share) == 0 {
-                break;
+    if fold_block(number) != 0 {
+        fold_slices(number);
+    }
+    0
+}
+
+/// Folds a group of slices in which two took turns, or a summary; not 0 where [`fold_slices`] is to
+/// follow. A global function, as [`fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn fold_block(number: u32) -> u32 {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return 0;
+    };
+    match cpu.history.fold() {
+        Rest::Nothing => 0,
+        Rest::Slices => 1,
+        Rest::Shares(Merge { from, to }) => {
+            for share in 0..SHARES as u32 {
+                if merge_share(number, from, to, share) == 0 {
+                    break;
+                }
             }
+            0
         }
     }
+}
+
+/// Folds the newest group of slices of CPU `number`. A global function, as [`fold`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn fold_slices(number: u32) -> u32 {
+    let Some(mut cpu) = maps::cpu(number) else {
+        return 1;
+    };
+    cpu.history.fold_slices();
     0
 }
 
