@@ -7,7 +7,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{opaque, owner::Owner, turns::Turns};
+use crate::{opaque, opaque_place, owner::Owner, turns::Turns};
 
 /// Levels: slices and four kinds of summaries.
 pub const LEVELS: u64 = 5;
@@ -306,14 +306,15 @@ impl History {
     fn fold_turns(&mut self) -> bool {
         let group = self.group();
         let start = self.slice_start(group << FAN_SHIFT);
-        let first = opaque((group << FAN_SHIFT) as usize) & (RETAIN - 1 - FAN_MASK) as usize;
-        let (one, other) = (self.slices[first].owner, self.slices[first | 1].owner);
-        if self.slices[first | 2].owner != one {
+        let (groups, _) = self.slices.as_chunks::<{ 1 << FAN_SHIFT }>();
+        let slices = opaque_place(&groups[opaque(group as usize) & (groups.len() - 1)]);
+        let (one, other) = (slices[0].owner, slices[1].owner);
+        if slices[2].owner != one {
             return false;
         }
         let (mut end, mut one_ns, mut other_ns, mut odd) = (start, 0u64, 0u64, 0);
-        for i in (0..=FAN_MASK as usize).step_by(2) {
-            let (a, b) = (&self.slices[first | i], &self.slices[first | i | 1]);
+        let (pairs, _) = slices.as_chunks::<2>();
+        for [a, b] in pairs {
             odd |= u64::from((a.owner ^ one) | (b.owner ^ other));
             odd |= a.steal | a.irq | b.steal | b.irq;
             one_ns = one_ns.wrapping_add(a.end.wrapping_sub(end));

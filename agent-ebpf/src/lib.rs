@@ -37,16 +37,36 @@ pub mod walk;
 #[inline(always)]
 pub fn opaque(value: usize) -> usize {
     #[cfg(target_arch = "bpf")]
-    {
-        // `black_box` would go by way of the stack; nothing at all makes a line without a place in
-        // the debug information, which the kernel refuses.
-        let mut value = value;
-        // SAFETY: changes nothing.
-        unsafe {
-            core::arch::asm!("{value} = {value}", value = inout(reg) value, options(pure, nomem, nostack, preserves_flags));
-        }
-        value
-    }
+    // SAFETY: see there.
+    return unsafe { in_register!(value) };
     #[cfg(not(target_arch = "bpf"))]
     core::hint::black_box(value)
 }
+
+/// Hides how a place was found: it is kept as what it is, and not found again from an index that
+/// went by way of the stack, where kernels before 6.3 forget its bounds.
+#[inline(always)]
+pub(crate) fn opaque_place<T>(place: &T) -> &T {
+    #[cfg(target_arch = "bpf")]
+    {
+        let place: *const T = place;
+        // SAFETY: the same reference.
+        unsafe { &*in_register!(place) }
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    core::hint::black_box(place)
+}
+
+/// Moves a value to itself. `black_box` would go by way of the stack; nothing at all makes a line
+/// without a place in the debug information, which the kernel refuses. Safe, for nothing changes.
+#[cfg(target_arch = "bpf")]
+macro_rules! in_register {
+    ($value:expr) => {{
+        let mut value = $value;
+        core::arch::asm!("{value} = {value}", value = inout(reg) value,
+            options(pure, nomem, nostack, preserves_flags));
+        value
+    }};
+}
+#[cfg(target_arch = "bpf")]
+use in_register;
