@@ -2,7 +2,7 @@
 //!
 //! Level 0 holds slices, the newest still growing while its owner stays. Eight closed blocks of a
 //! level make one block of the next. Each event closes at most one slice and folds at most eight
-//! slices or one summary, so that the work is bounded; [`RETAIN`] blocks of each level reach back
+//! slices or one summary (the eight into two levels where two took turns), so that the work is bounded; [`RETAIN`] blocks of each level reach back
 //! 260,000 slices, exact within the last 56.
 
 use bytemuck::{Pod, Zeroable};
@@ -267,7 +267,7 @@ impl History {
     }
 
     /// Folds a group of slices, or one summary, into the next level: the lowest first, for it is
-    /// the one that is soonest overwritten.
+    /// the one that is soonest overwritten. What it returns is to be done before the next slice.
     #[inline(always)]
     pub fn fold(&mut self) -> Rest {
         if self.unfolded & 1 == 0 {

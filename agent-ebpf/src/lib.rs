@@ -37,7 +37,7 @@ pub mod walk;
 #[inline(always)]
 pub fn opaque(value: usize) -> usize {
     #[cfg(target_arch = "bpf")]
-    // SAFETY: see there.
+    // SAFETY: `in_register` changes nothing.
     return unsafe { in_register!(value) };
     #[cfg(not(target_arch = "bpf"))]
     core::hint::black_box(value)
@@ -57,8 +57,8 @@ pub(crate) fn opaque_place<T>(place: &T) -> &T {
     core::hint::black_box(place)
 }
 
-/// Moves a value to itself. `black_box` would go by way of the stack; nothing at all makes a line
-/// without a place in the debug information, which the kernel refuses. Safe, for nothing changes.
+/// Moves a value to itself; safe, for nothing changes. `black_box` would go by way of the stack, and an
+/// empty `asm!` would leave a line record without an instruction, which the kernel refuses.
 #[cfg(target_arch = "bpf")]
 macro_rules! in_register {
     ($value:expr) => {{

@@ -89,7 +89,7 @@ fn split(mut cpu: Value<Cpu>, queue: u32, place: u32, wait: Interval) -> u64 {
 }
 
 /// One step of the split in work on `queue`; 0 when it is done. A global function, as
-/// [`crate::sched::walk_step`].
+/// [`crate::sched::fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn split_step(queue: u32, place: u32) -> u32 {

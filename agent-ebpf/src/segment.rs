@@ -1,6 +1,6 @@
 //! One segment of a wait, on one run queue: its causes and culprits.
 //!
-//! Most waits end within the latest few slices, and are told by [`recent_slices`] alone. The rest,
+//! Most waits end within the newest slices, and are told on the spot or by [`recent_slices`]. The rest,
 //! and what a quota may have held back, goes through a value of a map, step by step.
 
 use core::hint::cold_path;
@@ -177,16 +177,16 @@ pub(crate) extern "C" fn recent_slices(number: u32, victim: u32, start: u64, end
     if maps::detail() == Detail::Totals as u32 {
         return end;
     }
+    let mut no_room = 0;
     let found = recent(
         &cpu.history,
         cpu.segment.cursor,
         owner,
         Interval { start, end },
         &mut |cause, ns| cell.add_wait(cause, ns),
-        &mut |culprit, ns| {
-            blame(number, victim, culprit, ns);
-        },
+        &mut |culprit, ns| no_room += blame(number, victim, culprit, ns),
     );
+    cpu.pairs_full_ns += no_room;
     cpu.segment.cursor = found.cursor;
     found.until
 }
@@ -290,7 +290,7 @@ fn start_walk(cpu: &mut Cpu, cursor: u64) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn walk_on(number: u32, victim: u32) -> u32 {
-    let Some(cpu) = maps::cpu(number) else {
+    let Some(mut cpu) = maps::cpu(number) else {
         return 1;
     };
     if cpu.walk.is_done() {
@@ -299,7 +299,7 @@ pub(crate) extern "C" fn walk_on(number: u32, victim: u32) -> u32 {
     let found = walk_step(number, victim);
     if found == Found::Culprit as u32 {
         let Culprit { owner, ns, .. } = cpu.walk.culprit;
-        blame(number, victim, owner, ns);
+        cpu.pairs_full_ns += blame(number, victim, owner, ns);
     } else if found == Found::Summary as u32 {
         walk_shares(number, victim);
     }
@@ -329,23 +329,25 @@ pub(crate) extern "C" fn walk_shares(number: u32, victim: u32) -> u32 {
     let Some(mut cpu) = maps::cpu(number) else {
         return 1;
     };
+    let mut no_room = 0;
     let Cpu { walk, history, .. } = &mut *cpu;
     walk.add_shares(history, Owner(victim), &mut |culprit, ns| {
-        blame(number, victim, culprit, ns);
+        no_room += blame(number, victim, culprit, ns);
     });
+    cpu.pairs_full_ns += no_room;
     0
 }
 
-/// Adds to what `victim` waited while `culprit` ran. A global function, as [`crate::sched::fold`].
+/// Adds to what `victim` waited while `culprit` ran; returns what found no room. A global function,
+/// as [`crate::sched::fold`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn blame(number: u32, victim: u32, culprit: u32, ns: u64) -> u32 {
-    if !maps::add_blame(number, Owner(victim), culprit, ns)
-        && let Some(mut cpu) = maps::cpu(number)
-    {
-        cpu.pairs_full_ns += ns;
+pub(crate) extern "C" fn blame(number: u32, victim: u32, culprit: u32, ns: u64) -> u64 {
+    if maps::add_blame(number, Owner(victim), culprit, ns) {
+        0
+    } else {
+        ns
     }
-    0
 }
 
 #[inline(always)]

@@ -194,7 +194,8 @@ pub(crate) extern "C" fn stream_place(key: u64) -> u32 {
 #[inline(always)]
 fn place_in(mut keys: Value<Keys>, set: u32, key: u64) -> Option<u32> {
     let first = set * STREAM_WAYS as u32;
-    // Hidden from the verifier, which would go on from each place in turn.
+    // Hidden from the optimiser, which would make a way of its own for each place, and the verifier
+    // would go all of them.
     let mut free = opaque(STREAM_WAYS);
     for way in 0..STREAM_WAYS {
         let other = read(&keys.keys[way]);

@@ -10,7 +10,7 @@ pub(crate) struct Turns {
     start: u64,
     end: u64,
     idle: u64,
-    /// Without the idle task, which marks the end.
+    /// Those who ran; the idle task second, as the mark of the end.
     shares: [Share; 2],
 }
 
@@ -46,19 +46,21 @@ impl Turns {
         block.shares[2].owner = Owner::IDLE.0;
     }
 
-    /// Adds them to a block whose first shares are theirs; `false` for any other.
+    /// Adds them to a block whose first shares are theirs, in this order; `false` for any other.
     #[inline(always)]
     pub(crate) fn add_to(&self, block: &mut Block) -> bool {
-        let [low, high] = self.shares;
-        let is_alone = high.owner == Owner::IDLE.0;
-        if block.shares[0].owner != low.owner || !is_alone && block.shares[1].owner != high.owner {
+        let [first, second] = self.shares;
+        let is_alone = second.owner == Owner::IDLE.0;
+        if block.shares[0].owner != first.owner
+            || !is_alone && block.shares[1].owner != second.owner
+        {
             return false;
         }
         block.head.end = self.end;
         block.head.idle += self.idle;
-        block.shares[0].ns += low.ns;
+        block.shares[0].ns += first.ns;
         if !is_alone {
-            block.shares[1].ns += high.ns;
+            block.shares[1].ns += second.ns;
         }
         true
     }

@@ -245,9 +245,9 @@ pub struct Walk {
     window_index: u64,
     /// 1 once there is nothing left to find.
     ended: u64,
-    /// What the last step found, if it found one.
+    /// What the last step found, after [`Found::Culprit`].
     pub culprit: Culprit,
-    /// What it took, if it took one.
+    /// What it took, after [`Found::Summary`].
     taken: Taken,
 }
 

@@ -13,8 +13,8 @@ const METHOD: &str = "\
   from round to round. Ours is read once a second meanwhile, as the agent does. The statistics themselves cost each program
   the same, so that *over empty* is what counts. *All of ours* is `sched_switch` and `sched_migrate_task`, *all of runqlat*
   its switch and wake-up programs, both for each switch.
-- *Hot* is `stress-ng --switch` through pipes, in a cgroup that the benchmark joins meanwhile (from outside, some kernels let it
-  wait for most of the time); the *storm* runs two of them in two cgroups on one CPU; *cold* is cgroups full of threads that
+- *Hot*, and the first storm of *Waits*, is `stress-ng --switch` through pipes, in a cgroup that the benchmark joins meanwhile
+  (from outside, some kernels let it wait for most of the time); the *storm* runs two of them in two cgroups on one CPU; *cold* is cgroups full of threads that
   wake once in 4 s, so that nothing of them is in a cache.
 - *Direct 4 KiB reads* are `fio`'s, at random places of 256 MiB: a file on the machine's own disk, and a loop device over a
   file in memory. Two programs are attached beside ours, one empty and one that reads the clock once, which ours cannot do

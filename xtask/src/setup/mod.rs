@@ -52,10 +52,14 @@ impl Purpose {
         let own: &[&str] = match self {
             Self::Build | Self::Run => &[],
             Self::Fuzz => &["g++"],
-            Self::Test => &["e2fsprogs", "stress-ng"],
+            Self::Test => &["stress-ng"],
             Self::Bench => &["bpftool", "fio", "libbpf-tools", "linux-perf", "stress-ng"],
         };
-        let guests = if self.boots_guests() { GUESTS } else { &[] };
+        let guests = if self.boots_guests() {
+            GUEST_PACKAGES
+        } else {
+            &[]
+        };
         [own, guests].concat()
     }
 
@@ -65,7 +69,7 @@ impl Purpose {
 }
 
 /// Packages that the images of virtual machines are made with.
-const GUESTS: &[&str] = &["busybox-static", "kmod", "xz-utils", "zstd"];
+const GUEST_PACKAGES: &[&str] = &["busybox-static", "e2fsprogs", "kmod", "xz-utils", "zstd"];
 
 /// What the machine offers after a set-up; every build starts from it.
 pub(crate) struct Kit {
