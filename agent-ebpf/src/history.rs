@@ -2,8 +2,8 @@
 //!
 //! Level 0 holds slices, the newest still growing while its owner stays. Eight closed blocks of a
 //! level make one block of the next. Each event closes at most one slice and folds at most eight
-//! slices or one summary (the eight into two levels where two took turns), so that the work is bounded; [`RETAIN`] blocks of each level reach back
-//! 260,000 slices, exact within the last 56.
+//! slices or one summary (the eight into two levels where two took turns), so that the work is
+//! bounded; [`RETAIN`] blocks of each level reach back 260,000 slices, exact within the last 56.
 
 use bytemuck::{Pod, Zeroable};
 

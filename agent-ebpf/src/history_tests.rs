@@ -35,6 +35,11 @@ fn fold(history: &mut History) -> Rest {
 }
 
 fn history_of(slices: &[Ran]) -> Box<History> {
+    recorded(slices, |_| {})
+}
+
+/// A history of these slices; `folded` gets what each fold left to do.
+fn recorded(slices: &[Ran], mut folded: impl FnMut(Rest)) -> Box<History> {
     let mut history: Box<History> = bytemuck::allocation::zeroed_box();
     let mut now = 1_000;
     history.start(now);
@@ -47,7 +52,7 @@ fn history_of(slices: &[Ran]) -> Box<History> {
             ..Slice::default()
         });
         if history.is_unfolded() {
-            fold(&mut history);
+            folded(fold(&mut history));
         }
     }
     history
@@ -106,6 +111,27 @@ fn naive(slices: &[Ran], window: Interval) -> (BTreeMap<u32, f64>, f64) {
     (by_owner, steal)
 }
 
+/// Slices of one length, in which these owners take turns.
+fn in_turn(owners: &[u32], count: usize, length: u64) -> Vec<Ran> {
+    let owners = owners.iter().cycle().take(count);
+    owners
+        .map(|number| Ran {
+            owner: owner(*number),
+            length,
+            steal: 0,
+        })
+        .collect()
+}
+
+/// The latest part of a history.
+fn latest(history: &History, length: u64) -> Interval {
+    let end = now(history);
+    Interval {
+        start: end - length,
+        end,
+    }
+}
+
 /// What a walk found, and its steps.
 struct Walked {
     tally: Tally,
@@ -139,23 +165,11 @@ fn walked(history: &History, parts: &[Interval], victim: Owner) -> Walked {
 #[test]
 fn two_that_take_turns_are_folded_at_once() {
     for owners in [[2, 3], [0, 2], [2, 0], [1, 2]] {
-        let mut history: Box<History> = bytemuck::allocation::zeroed_box();
-        history.start(1_000);
         let (mut groups, mut others) = (0, 0);
-        for end in 1..=1_024 {
-            history.record(Slice {
-                owner: owner(owners[end as usize % 2]).0,
-                end: 1_000 + 10 * end,
-                ..Slice::default()
-            });
-            if !history.is_unfolded() {
-                continue;
-            }
-            match fold(&mut history) {
-                Rest::Nothing => groups += 1,
-                _ => others += 1,
-            }
-        }
+        recorded(&in_turn(&owners, 1_024, 10), |rest| match rest {
+            Rest::Nothing => groups += 1,
+            _ => others += 1,
+        });
         // The first 64 begin with what is not known; of the rest only whole 64s are folded again.
         assert!(groups >= 127, "{groups} groups of 128");
         assert!(others <= 8 + 16 + 2, "{others} folds of another kind");
@@ -197,7 +211,7 @@ proptest! {
     ) {
         let history = history_of(&slices);
         let length = ((now(&history) - 1_000) as f64 * part) as u64;
-        let window = Interval { start: now(&history) - length, end: now(&history) };
+        let window = latest(&history, length);
         let Walked { tally, blame, .. } = walked(&history, &[window], owner(3));
         let (by_owner, _) = naive(&slices, window);
         let missing = length - tally.total();
@@ -240,18 +254,8 @@ proptest! {
 
 #[test]
 fn a_storm_of_two_owners_is_known_far_back() {
-    let slices: Vec<Ran> = (0..300_000)
-        .map(|i| Ran {
-            owner: owner(2 + i % 2),
-            length: 3,
-            steal: 0,
-        })
-        .collect();
-    let history = history_of(&slices);
-    let window = Interval {
-        start: now(&history) - 700_000,
-        end: now(&history),
-    };
+    let history = history_of(&in_turn(&[2, 3], 300_000, 3));
+    let window = latest(&history, 700_000);
     let Walked {
         tally,
         blame,
@@ -266,18 +270,9 @@ fn a_storm_of_two_owners_is_known_far_back() {
 
 #[test]
 fn more_owners_than_shares_keep_the_cause() {
-    let slices: Vec<Ran> = (0..10_000)
-        .map(|i| Ran {
-            owner: owner(2 + i % 40),
-            length: 100,
-            steal: 0,
-        })
-        .collect();
-    let history = history_of(&slices);
-    let window = Interval {
-        start: now(&history) - 500_000,
-        end: now(&history),
-    };
+    let owners: Vec<u32> = (2..42).collect();
+    let history = history_of(&in_turn(&owners, 10_000, 100));
+    let window = latest(&history, 500_000);
     let Walked { tally, blame, .. } = walked(&history, &[window], owner(90));
     assert!(tally.total().abs_diff(500_000) < 50);
     assert_eq!(tally.total(), tally.neighbor);

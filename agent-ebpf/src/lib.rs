@@ -44,7 +44,7 @@ pub fn opaque(value: usize) -> usize {
 }
 
 /// Hides how a place was found: it is kept as what it is, and not found again from an index that
-/// went by way of the stack, where kernels before 6.3 forget its bounds.
+/// went by way of the stack, where older kernels (5.10, 6.1) forget its bounds.
 #[inline(always)]
 pub(crate) fn opaque_place<T>(place: &T) -> &T {
     #[cfg(target_arch = "bpf")]
@@ -57,8 +57,8 @@ pub(crate) fn opaque_place<T>(place: &T) -> &T {
     core::hint::black_box(place)
 }
 
-/// Moves a value to itself; safe, for nothing changes. `black_box` would go by way of the stack, and an
-/// empty `asm!` would leave a line record without an instruction, which the kernel refuses.
+/// Moves a value to itself; safe, for nothing changes. `black_box` would go by way of the stack, and
+/// an empty `asm!` would leave a line record without an instruction, which the kernel refuses.
 #[cfg(target_arch = "bpf")]
 macro_rules! in_register {
     ($value:expr) => {{

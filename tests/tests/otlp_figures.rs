@@ -219,21 +219,6 @@ fn a_backend_gives_the_form_and_what_is_set_alone_covers_it() {
     }
 }
 
-/// One request to the device.
-fn read_once(device: &std::path::Path) {
-    let input = format!("if={}", device.display());
-    let arguments = [
-        &input,
-        "of=/dev/null",
-        "iflag=direct",
-        "bs=4096",
-        "count=1",
-        "status=none",
-    ];
-    let status = std::process::Command::new("dd").args(arguments).status();
-    assert!(status.expect("dd starts").success(), "dd reads {input}");
-}
-
 /// The kernel's count of the seconds in which a device had requests in flight.
 fn in_flight(device: &Device) -> f64 {
     let text = device.get("../stat").expect("a device has statistics");
@@ -252,13 +237,15 @@ fn a_disk_is_busy_while_the_kernel_counts_it_so() {
     let device = made.device();
     let sink = Sink::start(Protocol::Http, &[]);
     let endpoint = sink.endpoint();
-    let shape = Shape::new(Mode::Disk(Transfer::Read)).threads(4).count(0);
+    let shape = Shape::new(Mode::Disk(Transfer::Read)).target(&device.path());
     let group = Cgroup::with_io().expect("a cgroup");
-    let plan = Plan::new(shape.target(&device.path()), &group);
-    let mut load = plan.start().expect("the load starts");
+    let start = |shape| Plan::new(shape, &group).start().expect("the load starts");
+    let mut first = start(shape.clone().count(1));
+    let mut load = start(shape.threads(4).count(0));
     let agent = Agent::start(&["--interval", "1s", "--endpoint", &endpoint]);
     // Where several requests begin at once, the kernel may count all the time since the one before them.
-    read_once(&device.path());
+    first.go();
+    first.tally();
     let before = in_flight(device);
     load.go();
     std::thread::sleep(Duration::from_secs(6));
